@@ -1,0 +1,39 @@
+"""The fully connected layer on the CPU: three matrix products, cut along the weights."""
+
+import numpy as np
+
+from minicnn.backends.numpy import parallel
+
+FEATURES = 256  # rows or columns of the weights in one piece: enough to fill a core, enough pieces to share out
+
+
+def linear(x, w, b):
+    """y = x·Wᵀ + b; x (N, I), w (O, I), b (O,) or None → y (N, O)."""
+    y = np.empty((len(x), len(w)), x.dtype)
+
+    def piece(start, stop):
+        out = y[:, start:stop]
+        np.matmul(x, w[start:stop].T, out=out)
+        if b is not None:
+            out += b[start:stop]
+
+    parallel.run(piece, parallel.ranges(len(w), FEATURES))
+    return y
+
+
+def linear_backward(dy, x, w, has_bias=True, need_dx=True):
+    """dx = dy·W (or None), dW = dyᵀ·x, db = Σₙ dy (or None)."""
+    dx = np.empty(x.shape, x.dtype) if need_dx else None
+    dw = np.empty(w.shape, w.dtype)
+
+    def rows_of_dw(start, stop):
+        np.matmul(dy[:, start:stop].T, x, out=dw[start:stop])
+
+    def columns_of_dx(start, stop):
+        np.matmul(dy, w[:, start:stop], out=dx[:, start:stop])
+
+    pieces = [(rows_of_dw, *r) for r in parallel.ranges(len(w), FEATURES)]
+    if need_dx:
+        pieces += [(columns_of_dx, *r) for r in parallel.ranges(x.shape[1], FEATURES)]
+    parallel.run(lambda function, start, stop: function(start, stop), pieces)
+    return dx, dw, dy.sum(axis=0) if has_bias else None

@@ -1,0 +1,140 @@
+"""A pool of threads that run pieces of one operation, and how an operation is cut into pieces.
+
+NumPy lets go of the interpreter's lock inside its loops and matrix products, so threads do run side by side. Two rules
+keep the results bit-identical whatever the number of threads: how the work is cut depends on its shape alone, and BLAS is
+held to one thread, so that each piece adds in the same order. Which thread runs which piece then does not matter.
+"""
+
+import collections
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from minicnn import blas
+from minicnn.errors import ShapeError
+
+BLOCK_BYTES = 256 * 1024  # element-wise work is cut into blocks that stay in the cache of one core
+
+
+class _Pool:
+    """The helping threads; the calling thread is one more."""
+
+    def __init__(self):
+        usable = getattr(os, "sched_getaffinity", None)
+        self.size = len(usable(0)) if usable else os.cpu_count() or 1
+        self.executor = None
+        self.process = None  # a forked child has no threads: it starts its own
+
+    def helpers(self):
+        if self.executor is None or self.process != os.getpid():
+            self.executor = ThreadPoolExecutor(self.size - 1, thread_name_prefix="minicnn")
+            self.process = os.getpid()
+        return self.executor
+
+    def resize(self, size):
+        if self.executor is not None and self.process == os.getpid():
+            self.executor.shutdown()
+        self.executor, self.size = None, size
+
+
+_pool = _Pool()
+_inside = threading.local()
+
+
+def set_num_threads(count):
+    """How many threads the CPU backend uses. Results do not depend on it, to the last bit.
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> before = minicnn.get_num_threads()
+    >>> minicnn.set_num_threads(1)
+    >>> minicnn.get_num_threads()
+    1
+    >>> minicnn.set_num_threads(before)
+    """
+    if not hasattr(count, "__index__") or isinstance(count, bool) or count < 1:
+        raise ShapeError(f"set_num_threads: got {count!r}, wanted an int >= 1")
+    _pool.resize(int(count))
+
+
+def get_num_threads():
+    """The number of threads that the CPU backend uses; at first, the number of usable cores."""
+    return _pool.size
+
+
+def run(function, pieces):
+    """Call `function(*piece)` for every piece, spread over the threads, and return the results in order."""
+    pieces = list(pieces)
+    if getattr(_inside, "pool", False):  # an operation inside a piece runs where it is
+        return [function(*piece) for piece in pieces]
+    results = [None] * len(pieces)
+    waiting = collections.deque(range(len(pieces)))
+
+    def take():
+        try:
+            return waiting.popleft()  # atomic: each piece goes to one thread
+        except IndexError:
+            return None
+
+    def work():
+        _inside.pool = True
+        try:
+            with np.errstate(all="ignore"):  # infinities are found by the trainer, not announced by each thread
+                for index in iter(take, None):
+                    results[index] = function(*pieces[index])
+        finally:
+            _inside.pool = False
+
+    with blas.single_threaded():
+        futures = [_pool.helpers().submit(work) for _ in range(min(_pool.size, len(pieces)) - 1)]
+        try:
+            work()
+        finally:
+            waiting.clear()  # after an error, the helpers stop when they have done their present piece
+            for future in futures:
+                future.result()
+    return results
+
+
+def ranges(total, step):
+    """[(0, step), (step, 2·step), …] up to `total`."""
+    return [(start, min(start + step, total)) for start in range(0, total, step)]
+
+
+def image_ranges(array):
+    """The first axis of `array` cut so that a piece is about `BLOCK_BYTES`, at least one image."""
+    per_image = max(1, array.nbytes // max(1, len(array)))
+    return ranges(len(array), max(1, BLOCK_BYTES // per_image))
+
+
+def elementwise(function, *arrays):
+    """Call `function(*blocks)` on matching flat blocks of contiguous arrays of one size."""
+    flat = [array.reshape(-1) for array in arrays]
+    step = BLOCK_BYTES // arrays[0].itemsize
+    if flat[0].size <= step:
+        with np.errstate(all="ignore"):
+            function(*flat)
+        return
+    run(lambda start, stop: function(*(a[start:stop] for a in flat)), ranges(flat[0].size, step))
+
+
+_scratch = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An uninitialised buffer that this thread reuses from call to call, one for each `name`."""
+    buffers = _scratch.__dict__.setdefault("buffers", {})
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    if name not in buffers or buffers[name].size < size:
+        buffers[name] = np.empty(size, np.uint8)
+    return buffers[name][:size].view(dtype).reshape(shape)
+
+
+def empty_like(x):
+    """An uninitialised C-contiguous array of x's shape and dtype."""
+    return np.empty(x.shape, x.dtype)
+
+

@@ -1,0 +1,104 @@
+"""How weights start. An initialiser is a function `(generator, shape) -> float32 array`, made by the classes below."""
+
+import math
+
+import numpy as np
+
+from minicnn.errors import ShapeError
+
+
+def fans(shape):
+    """(fan in, fan out) of weights (O, I) or (O, I, KH, KW): how many numbers a unit reads, and how many read it."""
+    receptive = math.prod(shape[2:])
+    return shape[1] * receptive, shape[0] * receptive
+
+
+class HeNormal:
+    """N(0, 2/fan_in): keeps the scale of activations through ReLUs (He et al. 2015, equation 10)."""
+
+    def __call__(self, generator, shape):
+        return Normal(math.sqrt(2 / fans(shape)[0]))(generator, shape)
+
+    def __repr__(self):
+        return "HeNormal()"
+
+
+class XavierUniform:
+    """U(−a, a) with a = √(6/(fan_in + fan_out)) (Glorot and Bengio 2010, equation 16)."""
+
+    def __call__(self, generator, shape):
+        return Uniform(math.sqrt(6 / sum(fans(shape))))(generator, shape)
+
+    def __repr__(self):
+        return "XavierUniform()"
+
+
+class Uniform:
+    """U(−bound, bound)."""
+
+    def __init__(self, bound):
+        if not bound > 0:
+            raise ShapeError(f"Uniform: bound is {bound!r}, wanted a number > 0")
+        self.bound = bound
+
+    def __call__(self, generator, shape):
+        values = generator.random(shape, np.float32)
+        values *= np.float32(2 * self.bound)
+        values -= np.float32(self.bound)
+        return values
+
+    def __repr__(self):
+        return f"Uniform({self.bound:g})"
+
+
+class Normal:
+    """N(0, std²)."""
+
+    def __init__(self, std):
+        if not std > 0:
+            raise ShapeError(f"Normal: std is {std!r}, wanted a number > 0")
+        self.std = std
+
+    def __call__(self, generator, shape):
+        values = generator.standard_normal(shape, np.float32)
+        values *= np.float32(self.std)
+        return values
+
+    def __repr__(self):
+        return f"Normal({self.std:g})"
+
+
+class Constant:
+    """Every number the same; for biases."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __call__(self, generator, shape):
+        return np.full(shape, self.value, np.float32)
+
+    def __repr__(self):
+        return f"Constant({self.value:g})"
+
+
+NAMED = {"he": HeNormal(), "xavier": XavierUniform()}
+
+
+def named(initialiser):
+    """The initialiser itself, or the one called "he" or "xavier"."""
+    if isinstance(initialiser, str):
+        if initialiser not in NAMED:
+            raise ShapeError(f"unknown initialiser {initialiser!r}: wanted one of {', '.join(NAMED)}, or an object such "
+                             "as Normal(0.01)")
+        return NAMED[initialiser]
+    return initialiser
+
+
+def draw(initialiser, shape, seed=None):
+    """A float32 array of `shape` drawn by `initialiser` from a seed or generator (None: the system's entropy).
+
+    A number instead of an initialiser stands for `Constant`.
+    """
+    if isinstance(initialiser, (int, float)):
+        initialiser = Constant(initialiser)
+    return named(initialiser)(np.random.default_rng(seed), shape)

@@ -1,0 +1,25 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="minicnn",
+    version="0.1.0",
+    description="Convolutional networks from scratch, without autograd: every forward and backward pass by hand",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=[*find_packages(include=["minicnn", "minicnn.*"]), "minicnn.kernels"],
+    package_dir={"minicnn.kernels": "kernels"},  # kernels/ stands beside the package, and ships inside it
+    package_data={"minicnn.kernels": ["*.cu", "*.md"]},
+    install_requires=["numpy>=2.0", "Pillow>=10.1", "threadpoolctl>=3.5", "tqdm>=4.60", "matplotlib>=3.8"],
+    extras_require={
+        "cupy": ["cupy-cuda12x[ctk]>=14"],
+        "safetensors": ["safetensors>=0.4"],
+        "test": ["pytest>=8", "hypothesis>=6", "safetensors>=0.4", "ruff"],
+        "notebooks": ["nbclient>=0.10", "ipykernel>=6"],
+        "bench": ["torch>=2"],
+    },
+)
