@@ -86,12 +86,11 @@ NAMED = {"he": HeNormal(), "xavier": XavierUniform()}
 
 def named(initialiser):
     """The initialiser itself, or the one called "he" or "xavier"."""
-    if isinstance(initialiser, str):
-        if initialiser not in NAMED:
-            raise ShapeError(f"unknown initialiser {initialiser!r}: wanted one of {', '.join(NAMED)}, or an object such "
-                             "as Normal(0.01)")
-        return NAMED[initialiser]
-    return initialiser
+    found = NAMED.get(initialiser) if isinstance(initialiser, str) else initialiser
+    if not callable(found):
+        raise ShapeError(f"unknown initialiser {initialiser!r}: wanted one of {', '.join(NAMED)}, or an object such as "
+                         "Normal(0.01)")
+    return found
 
 
 def draw(initialiser, shape, seed=None):

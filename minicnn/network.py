@@ -37,15 +37,31 @@ class Sequential(Layer):
         self.layers = {str(i): layer for i, layer in enumerate(layers)} | named
         for name, layer in self.layers.items():
             self._check_layer(name, layer)
+        self._check_once()
         self._rename("")
 
     def _check_layer(self, name, layer):
         if not isinstance(layer, Layer):
             raise ShapeError(f"Sequential: {name} is {layer!r}, wanted a layer")
-        if hasattr(Layer, name) or name in self.__dict__ or hasattr(type(self), name):
-            raise ShapeError(f"Sequential: a layer cannot be called {name!r}: networks have an attribute of that name")
-        if sum(layer is other for other in self.layers.values()) > 1:
-            raise ShapeError(f"Sequential: {layer} stands in two places; a layer keeps its cache for one")
+        if not name or "." in name or hasattr(type(self), name) or name in self.__dict__:
+            raise ShapeError(f"Sequential: a layer cannot be called {name!r}: a dot separates the names in a state, and "
+                             "networks have attributes of their own")
+
+    def _check_once(self):
+        """A layer keeps what one forward left it, so it can stand in one place alone."""
+        seen = set()
+        for layer in self.leaves():
+            if id(layer) in seen:
+                raise ShapeError(f"Sequential: {layer} stands in two places; make two layers")
+            seen.add(id(layer))
+
+    def leaves(self):
+        """All layers in order, those of networks within the network too."""
+        for layer in self:
+            if isinstance(layer, Sequential):
+                yield from layer.leaves()
+            else:
+                yield layer
 
     def _rename(self, prefix):
         """Give every layer and parameter its full name, e.g. "block1.conv1.weight"."""
@@ -135,11 +151,7 @@ class Sequential(Layer):
         return self
 
     def _random_layers(self):
-        for layer in self:
-            if isinstance(layer, Sequential):
-                yield from layer._random_layers()
-            elif hasattr(layer, "random_state"):
-                yield layer
+        return [layer for layer in self.leaves() if hasattr(layer, "random_state")]
 
     def seed(self, seed):
         """Seed every random layer (dropout), each differently. Returns the network."""

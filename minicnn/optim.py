@@ -68,9 +68,10 @@ class _Optimiser:
                              f"{sorted(wanted.keys() - given.keys()) or 'none'}, "
                              f"unexpected {sorted(given.keys() - wanted.keys()) or 'none'}")
         for name, parameter in wanted.items():
-            if np.shape(given[name]) != tuple(parameter.data.shape):
-                raise ShapeError(f"{type(self).__name__}: {name} has shape {np.shape(given[name])} in the given state, "
-                                 f"wanted {tuple(parameter.data.shape)}")
+            array = np.asarray(given[name])
+            if array.shape != tuple(parameter.data.shape) or array.dtype.kind != "f":
+                raise ShapeError(f"{type(self).__name__}: {name} is {array.dtype} of shape {array.shape} in the given "
+                                 f"state, wanted floating point of shape {tuple(parameter.data.shape)}")
         for key, parameter, state in zip(self._keys(), self.parameters, self._state):
             for slot in self.slots:
                 state[slot] = np.array(given[f"{slot}.{key}"], dtype=parameter.data.dtype.name)

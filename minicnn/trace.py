@@ -109,23 +109,16 @@ def trace(net, input_shape):
     (34944, 105415200)
     """
     rows, shape, field, stride = [], tuple(int(n) for n in input_shape), 1, 1
-    for name, layer in _named_leaves(net):
+    for layer in net.leaves():
         output = layer.output_shape(shape)
         field, stride = _see(layer, shape, field, stride)
         rows.append(Row(
-            name, type(layer).__name__, layer.settings(), shape, output,
+            layer.name, type(layer).__name__, layer.settings(), shape, output,
             parameters=sum(p.data.size for p in layer.parameters()), macs=layer.macs(shape),
             activation_bytes=int(np.prod(output)) * layer.dtype.itemsize, workspace_bytes=layer.workspace_bytes(shape),
             receptive_field=field, stride=stride))
         shape = output
     return Trace(tuple(rows))
-
-
-def _named_leaves(net):
-    inner = getattr(net, "layers", None)
-    if inner is None:
-        return [(net.name, net)]
-    return [pair for layer in inner.values() for pair in _named_leaves(layer)]
 
 
 def _see(layer: Layer, shape, field, stride):

@@ -10,6 +10,7 @@ import numpy as np
 from minicnn.errors import FileError
 from minicnn.files import atomic_write
 
+NUMBERS = "fiub"  # the kinds of dtype that a weight file holds
 MAX_HEADER = 10_000  # bytes of an array's header; NumPy's own limit
 
 
@@ -22,6 +23,9 @@ def save(path, arrays):
         The suffix is neither, the package safetensors is missing, or the file cannot be written.
     """
     path = _checked_suffix(path)
+    for name, array in arrays.items():
+        if np.asarray(array).dtype.kind not in NUMBERS:
+            raise FileError(f"{path}: {name} holds {np.asarray(array).dtype}, and weight files hold numbers alone")
     if path.suffix == ".npz":
         atomic_write(path, lambda file: np.savez(file, **arrays), verify=_load_npz)
         return
@@ -54,9 +58,14 @@ def _checked_suffix(path):
 def _load_npz(path):
     try:
         with zipfile.ZipFile(path) as archive:
-            return {member.filename.removesuffix(".npy"): _read_member(archive, member) for member in archive.infolist()}
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError, RuntimeError,
-            KeyError) as error:
+            members = archive.infolist()
+            if len(set(archive.namelist())) < len(members):
+                raise ValueError("two arrays have one name")
+            if sum(member.compress_size for member in members) > path.stat().st_size:
+                raise ValueError("it claims more data than it has")
+            return {member.filename.removesuffix(".npy"): _read_member(archive, member) for member in members}
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError, RuntimeError, KeyError,
+            MemoryError) as error:
         raise FileError(f"{path}: not a whole .npz file of numbers: {error}") from None
 
 
@@ -68,10 +77,11 @@ def _read_member(archive, member):
         if version not in read_header:
             raise ValueError(f"{member.filename} has an unknown version {version}")
         shape, fortran, dtype = read_header[version](file, max_header_size=MAX_HEADER)
-        if dtype.hasobject or dtype.kind not in "fiub":
+        if dtype.hasobject or dtype.kind not in NUMBERS:
             raise ValueError(f"{member.filename} holds {dtype}, not numbers")
         size = math.prod(shape) * dtype.itemsize
-        if member.compress_type != zipfile.ZIP_STORED and member.file_size > 100 * max(member.compress_size, 10_000):
+        densest = 1 if member.compress_type == zipfile.ZIP_STORED else 100
+        if member.file_size > max(densest * member.compress_size, 10**6):
             raise ValueError(f"{member.filename} claims {member.file_size} bytes in {member.compress_size}")
         if size > member.file_size:
             raise ValueError(f"{member.filename} claims shape {shape}, but has only {member.file_size} bytes")

@@ -75,6 +75,10 @@ class Layer:
             self._parameters[name].accumulate(gradient)
         return dx if need_dx else None
 
+    def leaves(self):
+        """The layers in it: a layer itself, or those of a network in order."""
+        yield self
+
     def infer(self, x):
         """The output in evaluation mode, with nothing kept and nothing changed; what `Sequential.predict` runs."""
         self._check_input(x)
@@ -196,8 +200,12 @@ class Layer:
 
     def astype(self, dtype):
         """Convert parameters, gradients and running statistics in place to float32 or float64. Returns the layer."""
-        if np.dtype(dtype).name not in DTYPES:
-            raise DtypeError(f"{self}: got dtype {np.dtype(dtype).name}, wanted {' or '.join(DTYPES)}")
+        try:
+            name = np.dtype(dtype).name
+        except TypeError:
+            name = repr(dtype)
+        if name not in DTYPES:
+            raise DtypeError(f"{self}: got dtype {name}, wanted {' or '.join(DTYPES)}")
         self.dtype = np.dtype(dtype)
         ops = backends.get(self.backend)
         self._convert(lambda array: ops.astype(array, self.dtype))

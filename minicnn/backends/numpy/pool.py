@@ -28,6 +28,8 @@ def max_pool2d(x, window, need_argmax=True):
             _maximum(grid, phases, best, where)
             y[n] = grid.crop(best)
             if need_argmax:
+                if not y[n].min() > -np.inf:
+                    _settle_infinities(grid, x[n], best, where)
                 argmax[n] = grid.crop(where)
 
     parallel.run(images, parallel.image_ranges(x))
@@ -43,11 +45,19 @@ def _maximum(grid, phases, best, where):
             continue
         if where is not None:
             larger = np.greater(values, best, out=parallel.scratch("pool larger", values.shape, np.bool_))
-            np.copyto(where, tap, where=larger)  # strictly larger: the first maximum keeps a tie
+            number = parallel.scratch("pool number", values.shape, where.dtype)
+            np.multiply(larger.view(np.uint8), where.dtype.type(tap), out=number)
+            np.maximum(where, number, out=where)  # = tap where strictly larger: the first maximum keeps a tie
         np.maximum(best, values, out=best)  # NaN wins here, but is not 'larger'
-    if where is not None and np.isnan(best).any():
-        for tap, values in reversed(grid.taps(phases)):
-            np.copyto(where, tap, where=np.isnan(values))
+
+
+def _settle_infinities(grid, image, best, where):
+    """Where no comparison tells the maximum: a NaN wins, and an image of −∞ wins over the padding of −∞."""
+    on_image = [values == 0 for _, values in grid.taps(grid.split(np.zeros_like(image), -np.inf))]
+    nothing = best == -np.inf
+    phases = grid.split(image, -np.inf)
+    for tap, values in reversed(grid.taps(phases)):
+        np.copyto(where, tap, where=np.isnan(values) | (nothing & on_image[tap]))
 
 
 def max_pool2d_backward(dy, argmax, shape, window):
