@@ -184,7 +184,7 @@ FLOWERS17_ROWS = (
 )
 
 _CAFFE = {"norm": lrn_caffe, "ceil_mode": True, "batch_size": 256, "milestones": (20, 40, 60, 80), "bias_lr": 2.0,
-          "bias_decay": 0.0}  # solver.prototxt: ×0.1 every 100,000 iterations = 20 epochs of 1.28 million; lr_mult 2, decay_mult 0
+          "bias_decay": 0.0}  # solver.prototxt: ×0.1 every 100,000 iterations, 20 epochs; train_val: lr_mult 2, decay_mult 0
 
 RECIPES = {recipe.name: recipe for recipe in (
     Recipe("paper", "the paper's text, in a single column", PAPER_ROWS),

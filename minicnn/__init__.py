@@ -4,11 +4,6 @@ Layers have a forward and a backward pass written by hand; `Sequential` chains t
 is right; `trace` shows shapes, parameters and work before anything runs.
 """
 
-from minicnn.blas import load_numpy_with_fast_kernels
-
-load_numpy_with_fast_kernels()
-
-# ruff: noqa: E402 (the rest loads NumPy)
 from minicnn.backends.numpy import col2im, im2col
 from minicnn.backends.numpy.parallel import get_num_threads, set_num_threads
 from minicnn.errors import BackendError, DataError, DtypeError, FileError, MinicnnError, ShapeError, StateError

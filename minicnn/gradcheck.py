@@ -58,9 +58,9 @@ def gradcheck(layer, x, tolerance=1e-6, samples=500, seed=0):
 
     .. math:: |a - n| / \max(|a|, |n|, 10^{-2} \max |n|, 10^{-3} \sum |r y|)
 
-    the last terms because a gradient near zero among large ones, or of a large L, cannot be measured better. A coordinate whose step crosses
-    a kink (a ReLU at 0, two equal numbers under a max-pool) has no derivative there; it is left out and counted. Kinks are
-    found by comparing differences over h and h/2.
+    the last terms because a gradient near zero among large ones, or of a large L, cannot be measured better. A coordinate
+    whose step crosses a kink (a ReLU at 0, two equal numbers under a max-pool) has no derivative there; it is left out and
+    counted. Kinks are found by comparing differences over h and h/2.
 
     Parameters
     ----------
@@ -82,7 +82,8 @@ def gradcheck(layer, x, tolerance=1e-6, samples=500, seed=0):
     --------
     >>> import numpy as np
     >>> from minicnn import LRN, gradcheck
-    >>> report = gradcheck(LRN(size=3, alpha=1.0), np.random.default_rng(0).normal(size=(2, 5, 2, 3)))  # doctest: +ELLIPSIS
+    >>> x = np.random.default_rng(0).normal(size=(2, 5, 2, 3))
+    >>> report = gradcheck(LRN(size=3, alpha=1.0), x)  # doctest: +ELLIPSIS
     gradient check of LRN(n=3, α=1, β=0.75, k=2)
     array               shape                checked  at kinks   largest error
     input               (2, 5, 2, 3)              60         0         ...  ok
@@ -90,7 +91,8 @@ def gradcheck(layer, x, tolerance=1e-6, samples=500, seed=0):
     True
     """
     if not isinstance(x, np.ndarray) or x.dtype.kind != "f":
-        raise BackendError(f"gradcheck: got {getattr(x, 'dtype', type(x).__name__)} as input, wanted a NumPy array of floats")
+        found = getattr(x, "dtype", type(x).__name__)
+        raise BackendError(f"gradcheck: got {found} as input, wanted a NumPy array of floats")
     random = np.random.default_rng([seed, 1729])  # not the stream that the caller's x may come from
     check = _Check(layer, x, random)
     arrays = [("input", check.x, check.dx)]

@@ -72,7 +72,8 @@ class Trace:
         def cells(tag, values):
             return "<tr>" + "".join(f"<{tag}>{html.escape(value)}</{tag}>" for value in values) + "</tr>"
         body = "".join(cells("td", row.cells()) for row in self.rows)
-        return f"<table><thead>{cells('th', COLUMNS)}</thead><tbody>{body}</tbody></table><p>{html.escape(self.totals())}</p>"
+        table = f"<table><thead>{cells('th', COLUMNS)}</thead><tbody>{body}</tbody></table>"
+        return f"{table}<p>{html.escape(self.totals())}</p>"
 
 
 def trace(net, input_shape):

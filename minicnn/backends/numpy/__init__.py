@@ -16,8 +16,9 @@ from minicnn.backends.numpy.tanh import tanh, tanh_backward
 
 __all__ = [
     "adam_update", "asarray", "astype", "avg_pool2d", "avg_pool2d_backward", "batchnorm", "batchnorm_backward",
-    "batchnorm_inference", "col2im", "concatenate", "conv2d", "conv2d_backward", "conv2d_workspace", "copy", "dropout", "dropout_backward", "im2col",
-    "linear", "linear_backward", "lrn", "lrn_backward", "max_pool2d", "max_pool2d_backward", "relu", "relu_backward",
-    "require_usable", "sgd_update", "sigmoid", "sigmoid_backward", "softmax", "softmax_cross_entropy",
-    "softmax_cross_entropy_backward", "tanh", "tanh_backward", "to_numpy", "zeros",
+    "batchnorm_inference", "col2im", "concatenate", "conv2d", "conv2d_backward", "conv2d_workspace", "copy",
+    "dropout", "dropout_backward", "im2col", "linear", "linear_backward", "lrn", "lrn_backward", "max_pool2d",
+    "max_pool2d_backward", "relu", "relu_backward", "require_usable", "sgd_update", "sigmoid", "sigmoid_backward",
+    "softmax", "softmax_cross_entropy", "softmax_cross_entropy_backward", "tanh", "tanh_backward", "to_numpy",
+    "zeros",
 ]

@@ -106,7 +106,6 @@ def interior(padded, size, window):
 
 def gather(padded, cols, window):
     """cols (N, OH, OW, KH, KW, C) ← the windows of padded (N, HP, WP, C), from its first row on."""
-    n, oh, ow, kh, kw, c = cols.shape
     (sh, sw), (dh, dw) = window.stride, window.dilation
     image, row, column, channel = padded.strides
     strides = (image, row * sh, column * sw, row * dh, column * dw, channel)
