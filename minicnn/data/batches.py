@@ -1,0 +1,138 @@
+"""From a dataset to what a network eats: batches of cropped, centred, scaled NCHW pixels, made ahead of the step."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from minicnn.data.augment import draw_epoch, draw_noise
+from minicnn.data.buffers import BufferPool
+from minicnn.data.prefetch import ordered_map
+from minicnn.errors import DataError, ShapeError
+
+AHEAD = 2  # batches ready or in hand beyond the one that the step works on
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Shapes: images (n, 3, crop, crop), with ten views (10·n, 3, crop, crop), image by image; labels, indices (n,)."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    indices: np.ndarray
+
+
+class Batches:
+    """A dataset cut into batches, in which every image comes once an epoch; the last batch may be smaller.
+
+    value = (pixel − mean) / std, with the mean image cropped and mirrored like the pixels. With an augmentation the
+    order is shuffled and the crop is random; without one the order is the dataset's and the crop central. Order, crops,
+    mirrors, lighting and noise are functions of (seed, epoch, index of the image): the number of threads, the size of
+    the batches and where an epoch is resumed do not change what an image looks like.
+
+    Parameters
+    ----------
+    dataset : ImageFolder, ArrayImages, Shapes or alike
+    batch_size : int
+    crop : int
+        Side of the crops, up to the side of the images.
+    statistics : PixelStatistics
+    pixels : "unit" or "raw"
+        Divide by the standard deviation, or leave the 0-255 scale as the 2012 paper does.
+    augment : Augmentation or None
+    views : "centre" or "ten"
+        Ten: four corners and centre, then the same mirrored. Without augmentation only.
+    seed : int
+    workers : int
+        Threads that decode and assemble.
+    dtype : float32 or float64
+
+    Examples
+    --------
+    >>> from minicnn.data import Augmentation, Batches, PixelStatistics, Shapes
+    >>> data = Shapes(20, size=32)
+    >>> batches = Batches(data, 8, crop=28, statistics=PixelStatistics.fit(data), augment=Augmentation())
+    >>> [batch.images.shape for batch in batches.epoch(0)]
+    [(8, 3, 28, 28), (8, 3, 28, 28), (4, 3, 28, 28)]
+    """
+
+    def __init__(self, dataset, batch_size, crop, statistics, pixels="unit", augment=None, views="centre", seed=0,
+                 workers=2, dtype=np.float32):
+        side = len(statistics.mean)
+        if not len(dataset):
+            raise DataError("Batches: the dataset has no images")
+        if dataset.image(0).shape != statistics.mean.shape:
+            raise ShapeError(f"Batches: images are {dataset.image(0).shape}, the mean image {statistics.mean.shape}")
+        if not 1 <= crop <= side:
+            raise ShapeError(f"Batches: crop must be from 1 to {side}, the side of the images, not {crop}")
+        if batch_size < 1 or workers < 1:
+            raise DataError(f"Batches: batch_size and workers must be at least 1, not {batch_size} and {workers}")
+        if pixels not in ("unit", "raw") or views not in ("centre", "ten"):
+            raise DataError(f'Batches: pixels are "unit" or "raw", views "centre" or "ten"; not {pixels!r}, {views!r}')
+        if augment is not None and views == "ten":
+            raise DataError("Batches: ten views are for evaluation; leave augment out")
+        self.dataset, self.batch_size, self.crop, self.statistics = dataset, batch_size, crop, statistics
+        self.augment, self.views, self.seed, self.workers = augment, views, seed, workers
+        self.dtype = np.dtype(dtype)
+        self._mean = np.ascontiguousarray(statistics.mean.transpose(2, 0, 1), self.dtype)  # (3, S, S)
+        scale = 1 / statistics.std if pixels == "unit" else np.ones(3)
+        self._scale = scale.reshape(3, 1, 1).astype(self.dtype)
+        self._room = side - crop
+        self._pool = BufferPool()
+
+    def __len__(self):
+        return -(-len(self.dataset) // self.batch_size)
+
+    def epoch(self, epoch=0, start=0):
+        """Yield the epoch's batches from number `start` on, while threads make the next ones.
+
+        Closing the generator ends its threads; use `contextlib.closing` where a loop may be left early.
+
+        Raises
+        ------
+        DataError
+            An image could not be read; the message names it.
+        """
+        draws = None
+        order = np.arange(len(self.dataset))
+        if self.augment is not None:
+            draws = draw_epoch(self.augment, len(self.dataset), self._room, self.seed, epoch)
+            order = draws.order
+        cuts = [order[i : i + self.batch_size] for i in range(start * self.batch_size, len(order), self.batch_size)]
+        yield from ordered_map(lambda rows: self._assemble(rows, draws, epoch), cuts, self.workers,
+                               max(AHEAD, self.workers))
+
+    def _assemble(self, indices, draws, epoch):
+        views = _ten_views(self._room) if self.views == "ten" else [(self._room // 2, self._room // 2, False)]
+        out = self._pool.take((len(indices) * len(views), 3, self.crop, self.crop), self.dtype)
+        for n, i in enumerate(indices):
+            image = self.dataset.image(i)
+            if draws is not None:
+                self._augmented(out[n], image, draws, epoch, i)
+                continue
+            for v, view in enumerate(views):
+                self._centred(out[n * len(views) + v], image, *view)
+                out[n * len(views) + v] *= self._scale
+        return Batch(out, self.dataset.labels[indices], indices)
+
+    def _augmented(self, out, image, draws, epoch, i):
+        self._centred(out, image, draws.top[i], draws.left[i], draws.mirrored[i])
+        if self.augment.lighting:
+            out += self.statistics.lighting(draws.alpha[i]).reshape(3, 1, 1).astype(self.dtype)
+        if self.augment.noise:
+            out += draw_noise(out.shape, self.seed, epoch, i) * self.dtype.type(self.augment.noise)
+        out *= self._scale
+
+    def _centred(self, out, image, top, left, mirrored):
+        """out (3, crop, crop) = cropped pixels − cropped mean, both mirrored or neither."""
+        rows, columns = slice(top, top + self.crop), slice(left, left + self.crop)
+        pixels, mean = image[rows, columns], self._mean[:, rows, columns]
+        if mirrored:
+            pixels, mean = pixels[:, ::-1], mean[:, :, ::-1]
+        out[...] = pixels.transpose(2, 0, 1)
+        out -= mean
+
+
+def _ten_views(room):
+    """(top, left, mirrored) of four corners and centre, upright first (NIPS 2012, section 4.1)."""
+    places = [(0, 0), (0, room), (room, 0), (room, room), (room // 2, room // 2)]
+    return [(top, left, mirrored) for mirrored in (False, True) for top, left in places]
