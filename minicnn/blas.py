@@ -46,7 +46,8 @@ def advice():
     user's to decide, so it is said and not overruled.
     """
     features = np.show_config(mode="dicts").get("SIMD Extensions", {})
-    has_avx512 = any(name.startswith("AVX512") or name == "X86_V4" for name in [*features.get("baseline", ()), *features.get("found", ())])
+    names = [*features.get("baseline", ()), *features.get("found", ())]
+    has_avx512 = any(name.startswith("AVX512") or name == "X86_V4" for name in names)
     kernels = {library.get("architecture") for library in _libraries().info()}
     if CORETYPE not in os.environ or not has_avx512 or kernels & AVX512_KERNELS:
         return ""

@@ -6,7 +6,6 @@ import time
 import numpy as np
 import pytest
 
-from minicnn.data.buffers import BufferPool
 from minicnn.data.prefetch import available_cores, ordered_map
 
 
@@ -81,31 +80,3 @@ def test_an_exception_comes_at_its_place():
 def test_nothing_to_do():
     assert list(ordered_map(str, [], 2)) == []
     assert available_cores() >= 1
-
-
-def test_a_buffer_is_never_handed_out_twice_while_anything_sees_it():
-    pool = BufferPool()
-    first = pool.take((4, 3, 5), np.float32)
-    first[...] = 1
-    views = [first[2:], first.reshape(-1)[3:7], first.view(np.uint8), np.asarray(first).T]
-    copies = [view.copy() for view in views]
-    del first
-    while views:
-        taken = pool.take((4, 3, 5), np.float32)
-        assert not any(np.shares_memory(taken, view) for view in views)
-        taken[...] = 2
-        assert all(np.array_equal(view, copy) for view, copy in zip(views, copies, strict=True))
-        views.pop(), copies.pop()
-        del taken
-
-
-def test_a_buffer_comes_back_and_serves_smaller_and_larger_batches():
-    pool = BufferPool()
-    addresses = set()
-    for count in (8, 8, 3, 8, 8):
-        batch = pool.take((count, 5), np.float32)
-        assert batch.shape == (count, 5) and batch.flags.writeable and batch.flags.c_contiguous
-        addresses.add(batch.ctypes.data)
-        del batch
-    assert len(addresses) == 1
-    assert pool.take((50, 5), np.float64).nbytes == 2000

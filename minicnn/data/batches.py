@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from minicnn.buffers import BufferPool
 from minicnn.data.augment import draw_epoch, draw_noise
-from minicnn.data.buffers import BufferPool
 from minicnn.data.prefetch import ordered_map
 from minicnn.errors import DataError, ShapeError
 
@@ -103,7 +103,7 @@ class Batches:
 
     def _assemble(self, indices, draws, epoch):
         views = _ten_views(self._room) if self.views == "ten" else [(self._room // 2, self._room // 2, False)]
-        out = self._pool.take((len(indices) * len(views), 3, self.crop, self.crop), self.dtype)
+        out = self._pool.empty((len(indices) * len(views), 3, self.crop, self.crop), self.dtype)
         for n, i in enumerate(indices):
             image = self.dataset.image(i)
             if draws is not None:

@@ -2,6 +2,15 @@
 
 import numpy as np
 
+from minicnn.buffers import BufferPool
+
+_pool = BufferPool()
+
+
+def empty(shape, dtype):
+    """An uninitialised array, in memory that an earlier one gave back."""
+    return _pool.empty(shape, dtype)
+
 
 def require_usable():
     """NumPy is always usable."""

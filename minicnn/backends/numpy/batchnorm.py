@@ -3,6 +3,7 @@
 import numpy as np
 
 from minicnn.backends.numpy import parallel
+from minicnn.backends.numpy.arrays import empty
 
 
 def batchnorm(x, gamma, beta, eps):
@@ -10,7 +11,7 @@ def batchnorm(x, gamma, beta, eps):
 
     Returns y, and what backward and the running statistics need: x̂, 1/√(σ² + ε), μ, σ².
     """
-    normal, y = parallel.empty_like(x), parallel.empty_like(x)
+    normal, y = empty(x.shape, x.dtype), empty(x.shape, x.dtype)
     mean, variance = np.empty_like(gamma), np.empty_like(gamma)
 
     def channels(start, stop):
@@ -38,7 +39,7 @@ def batchnorm_backward(dy, normal, gamma, inverse, statistics_are_constants):
 
     The last two terms come from μ and σ², which depend on x in training; in evaluation they are constants and drop out.
     """
-    dx = parallel.empty_like(dy)
+    dx = empty(dy.shape, dy.dtype)
     dgamma, dbeta = np.empty_like(gamma), np.empty_like(gamma)
     count = dy.size // dy.shape[1]
 

@@ -13,6 +13,7 @@ AlexNet at batch 128).
 import numpy as np
 
 from minicnn.backends.numpy import parallel
+from minicnn.backends.numpy.arrays import empty
 from minicnn.backends.numpy.im2col import gather, interior, pad_channels_last, padded_shape, scatter
 
 COLUMN_BYTES = 8 * 2**20
@@ -21,7 +22,7 @@ SHARES = 16  # a batch is cut into at least so many pieces; backward adds dW wit
 
 def conv2d(x, w, b, window, groups=1):
     """y (N, O, OH, OW) = x (N, C, H, W) ⋆ w (O, C/groups, KH, KW) + b (O,)."""
-    y = np.empty((len(x), len(w), *window.output_size(x.shape[2:])), x.dtype)
+    y = empty((len(x), len(w), *window.output_size(x.shape[2:])), x.dtype)
     for c, o in _group_slices(groups, x, w):
         _forward(x[:, c], w[o], None if b is None else b[o], y[:, o], window)
     return y
@@ -29,8 +30,8 @@ def conv2d(x, w, b, window, groups=1):
 
 def conv2d_backward(dy, x, w, window, groups=1, has_bias=True, need_dx=True):
     """dx (or None), dW, db (or None) of `conv2d`."""
-    dx = np.empty(x.shape, x.dtype) if need_dx else None
-    dw, db = np.empty(w.shape, w.dtype), np.empty(len(w), w.dtype)
+    dx = empty(x.shape, x.dtype) if need_dx else None
+    dw, db = empty(w.shape, w.dtype), empty((len(w),), w.dtype)
     for c, o in _group_slices(groups, x, w):
         dw[o], db[o] = _backward(dy[:, o], x[:, c], w[o], dx[:, c] if need_dx else None, window)
     return dx, dw, db if has_bias else None
@@ -140,7 +141,9 @@ def _backward_images(dy, x, matrix, dx, window, rows, dw, db):
 
 def _add(total, term):
     if total is None:
-        return term.copy()
+        total = empty(term.shape, term.dtype)
+        total[...] = term
+        return total
     total += term
     return total
 

@@ -3,13 +3,14 @@
 import numpy as np
 
 from minicnn.backends.numpy import parallel
+from minicnn.backends.numpy.arrays import empty
 
 FEATURES = 256  # rows or columns of the weights in one piece: enough to fill a core, enough pieces to share out
 
 
 def linear(x, w, b):
     """y = x·Wᵀ + b; x (N, I), w (O, I), b (O,) or None → y (N, O)."""
-    y = np.empty((len(x), len(w)), x.dtype)
+    y = empty((len(x), len(w)), x.dtype)
 
     def piece(start, stop):
         out = y[:, start:stop]
@@ -23,8 +24,8 @@ def linear(x, w, b):
 
 def linear_backward(dy, x, w, has_bias=True, need_dx=True):
     """dx = dy·W (or None), dW = dyᵀ·x, db = Σₙ dy (or None)."""
-    dx = np.empty(x.shape, x.dtype) if need_dx else None
-    dw = np.empty(w.shape, w.dtype)
+    dx = empty(x.shape, x.dtype) if need_dx else None
+    dw = empty(w.shape, w.dtype)
 
     def rows_of_dw(start, stop):
         np.matmul(dy[:, start:stop].T, x, out=dw[start:stop])

@@ -8,11 +8,12 @@ one more column. Powers by β = 3/4 are two square roots.
 import numpy as np
 
 from minicnn.backends.numpy import parallel
+from minicnn.backends.numpy.arrays import empty
 
 
 def lrn(x, size, alpha, beta, k):
     """y = x / s^β with s[c] = k + α·Σ x[c']² over the `size` maps c' around c; x (N, C, …)."""
-    y = np.empty(x.shape, x.dtype)
+    y = empty(x.shape, x.dtype)
     band = _band(x.shape[1], size, alpha, k, x.dtype)
 
     def images(start, stop):
@@ -28,7 +29,7 @@ def lrn_backward(dy, x, size, alpha, beta, k):
 
     s is computed anew: that costs one product, keeping it would cost an array as large as x.
     """
-    dx = np.empty(x.shape, x.dtype)
+    dx = empty(x.shape, x.dtype)
     band = _band(x.shape[1], size, alpha, k, x.dtype)
     spread = band[:, :-1] * (2 * beta)  # symmetric: c' is in the window of c as c is in that of c'
 

@@ -131,10 +131,3 @@ def scratch(name, shape, dtype):
     if name not in buffers or buffers[name].size < size:
         buffers[name] = np.empty(size, np.uint8)
     return buffers[name][:size].view(dtype).reshape(shape)
-
-
-def empty_like(x):
-    """An uninitialised C-contiguous array of x's shape and dtype."""
-    return np.empty(x.shape, x.dtype)
-
-

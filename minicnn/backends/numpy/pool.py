@@ -9,6 +9,7 @@ of an image lie behind each other; windows that would run over the edge of a map
 import numpy as np
 
 from minicnn.backends.numpy import parallel
+from minicnn.backends.numpy.arrays import empty
 
 
 def max_pool2d(x, window, need_argmax=True):
@@ -17,8 +18,8 @@ def max_pool2d(x, window, need_argmax=True):
     y (N, C, OH, OW); argmax uint8 or uint16 of the same shape (None if not needed). A NaN in a window is its maximum.
     """
     grid = _Grid(x.shape, window)
-    y = np.empty((*x.shape[:2], *grid.output), x.dtype)
-    argmax = np.empty(y.shape, grid.tap_dtype) if need_argmax else None
+    y = empty((*x.shape[:2], *grid.output), x.dtype)
+    argmax = empty(y.shape, grid.tap_dtype) if need_argmax else None
 
     def images(start, stop):
         for n in range(start, stop):
@@ -63,7 +64,7 @@ def _settle_infinities(grid, image, best, where):
 def max_pool2d_backward(dy, argmax, shape, window):
     """dx (N, C, H, W): each dy goes to the pixel that was the maximum; overlapping windows add up."""
     grid = _Grid(shape, window)
-    dx = np.empty(shape, dy.dtype)
+    dx = empty(shape, dy.dtype)
 
     def images(start, stop):
         for n in range(start, stop):
@@ -83,7 +84,7 @@ def max_pool2d_backward(dy, argmax, shape, window):
 def avg_pool2d(x, window, count_include_pad):
     """y[n, c, p, q] = sum over the window / number of its pixels that count."""
     grid = _Grid(x.shape, window)
-    y = np.empty((*x.shape[:2], *grid.output), x.dtype)
+    y = empty((*x.shape[:2], *grid.output), x.dtype)
     share = grid.shares(count_include_pad).astype(x.dtype)
 
     def images(start, stop):
@@ -101,7 +102,7 @@ def avg_pool2d(x, window, count_include_pad):
 def avg_pool2d_backward(dy, shape, window, count_include_pad):
     """dx (N, C, H, W): each pixel of a window receives dy / number of pixels that count."""
     grid = _Grid(shape, window)
-    dx = np.empty(shape, dy.dtype)
+    dx = empty(shape, dy.dtype)
     share = grid.shares(count_include_pad).astype(dy.dtype)
 
     def images(start, stop):

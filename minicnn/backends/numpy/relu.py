@@ -3,12 +3,13 @@
 import numpy as np
 
 from minicnn.backends.numpy import parallel
+from minicnn.backends.numpy.arrays import empty
 
 
 def relu(x):
     """y = max(x, 0), any shape."""
     x = np.ascontiguousarray(x)
-    y = np.empty_like(x)
+    y = empty(x.shape, x.dtype)
     parallel.elementwise(lambda a, out: np.maximum(a, 0, out=out), x, y)
     return y
 
@@ -16,6 +17,6 @@ def relu(x):
 def relu_backward(dy, y):
     """dx = dy where y > 0, else 0: at y = 0 the derivative is taken as 0."""
     dy = np.ascontiguousarray(dy)
-    dx = np.empty_like(dy)
+    dx = empty(dy.shape, dy.dtype)
     parallel.elementwise(lambda g, a, out: np.multiply(g, a > 0, out=out), dy, y, dx)
     return dx

@@ -3,12 +3,13 @@
 import numpy as np
 
 from minicnn.backends.numpy import parallel
+from minicnn.backends.numpy.arrays import empty
 
 
 def sigmoid(x):
     """y = 1/(1 + e^−x), any shape, as (1 + tanh(x/2))/2: tanh saturates where e^−x would overflow."""
     x = np.ascontiguousarray(x)
-    y = np.empty_like(x)
+    y = empty(x.shape, x.dtype)
     parallel.elementwise(_forward, x, y)
     return y
 
@@ -23,7 +24,7 @@ def _forward(x, y):
 def sigmoid_backward(dy, y):
     """dx = dy·y·(1 − y)."""
     dy = np.ascontiguousarray(dy)
-    dx = np.empty_like(dy)
+    dx = empty(dy.shape, dy.dtype)
     parallel.elementwise(_backward, dy, y, dx)
     return dx
 

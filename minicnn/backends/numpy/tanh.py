@@ -3,12 +3,13 @@
 import numpy as np
 
 from minicnn.backends.numpy import parallel
+from minicnn.backends.numpy.arrays import empty
 
 
 def tanh(x):
     """y = tanh(x), any shape."""
     x = np.ascontiguousarray(x)
-    y = np.empty_like(x)
+    y = empty(x.shape, x.dtype)
     parallel.elementwise(lambda a, out: np.tanh(a, out=out), x, y)
     return y
 
@@ -16,7 +17,7 @@ def tanh(x):
 def tanh_backward(dy, y):
     """dx = dy·(1 − y²)."""
     dy = np.ascontiguousarray(dy)
-    dx = np.empty_like(dy)
+    dx = empty(dy.shape, dy.dtype)
     parallel.elementwise(_backward, dy, y, dx)
     return dx
 
