@@ -82,20 +82,19 @@ def run(function, pieces):
     def work():
         _inside.pool = True
         try:
-            with np.errstate(all="ignore"):  # infinities are found by the trainer, not announced by each thread
+            with blas.single_threaded, np.errstate(all="ignore"):  # infinities are found by the trainer
                 for index in iter(take, None):
                     results[index] = function(*pieces[index])
         finally:
             _inside.pool = False
 
-    with blas.single_threaded():
-        futures = [_pool.helpers().submit(work) for _ in range(min(_pool.size, len(pieces)) - 1)]
-        try:
-            work()
-        finally:
-            waiting.clear()  # after an error, the helpers stop when they have done their present piece
-            for future in futures:
-                future.result()
+    futures = [_pool.helpers().submit(work) for _ in range(min(_pool.size, len(pieces)) - 1)]
+    try:
+        work()
+    finally:
+        waiting.clear()  # after an error, the helpers stop when they have done their present piece
+        for future in futures:
+            future.result()
     return results
 
 
