@@ -5,8 +5,9 @@ Each recipe below is a table of layers, as in section 3.5 of the paper, with the
 paper        Krizhevsky, Sutskever, Hinton 2012, "ImageNet classification with deep convolutional neural networks", as
              the text reads, with all maps on one processor
 towers       the same in the two towers of its figure 2, which see each other's maps in conv3 and in the dense layers
-2012         the authors' code: layers-145.cfg and layer-params-145.cfg of computerhistory/AlexNet-Source-Code, without
-             its second, spatial normalisation of conv2 (which its own log of net 167 shows to be worth nothing)
+2012         the authors' code: layers-145.cfg and layer-params-145.cfg of computerhistory/AlexNet-Source-Code. Left out:
+             its second, spatial normalisation of conv2 (its own log of net 167 shows that to be worth nothing), the
+             rate of the biases that stays when that of the weights drops, and conv1 frozen from epoch 72 on
 caffe        models/bvlc_alexnet of BVLC/caffe
 caffenet     models/bvlc_reference_caffenet of BVLC/caffe: pooling before normalisation
 torchvision  torchvision.models.alexnet, after Krizhevsky 2014, "One weird trick for parallelizing convolutional networks"
@@ -51,6 +52,9 @@ class Dense:
 class TowerLRN(LRN):
     """LRN within each of two towers: the maps beside the border do not see across it (2012 code: channels=48 and 128)."""
 
+    def settings(self):
+        return super().settings() + ", within 2 towers"
+
     def _forward(self, ops, x, training):
         y, kept = super()._forward(ops, self._apart(x), training)
         return y.reshape(x.shape), kept
@@ -89,7 +93,8 @@ class Recipe:
     classes: int = 1000
     norm: Callable = lrn
     pool: tuple = (3, 2)           # paper, section 3.4: kernel 3, stride 2, so that windows overlap
-    ceil_mode: bool = False
+    conv_ceil: bool = False        # round the size of convolutions up …
+    pool_ceil: bool = False        # … and that of poolings
     dropout: float = 0.5           # paper, section 4.2
     weights: str = "normal"        # N(0, std²) of each row; or "xavier", or "fan-in" for PyTorch's default
     pixels: str = "raw"            # 0 … 255 minus the mean image; "unit" also divides by the standard deviation
@@ -183,13 +188,13 @@ FLOWERS17_ROWS = (
     Dense("fc9"),
 )
 
-_CAFFE = {"norm": lrn_caffe, "ceil_mode": True, "batch_size": 256, "milestones": (20, 40, 60, 80), "bias_lr": 2.0,
+_CAFFE = {"norm": lrn_caffe, "pool_ceil": True, "batch_size": 256, "milestones": (20, 40, 60, 80), "bias_lr": 2.0,
           "bias_decay": 0.0}  # solver.prototxt: ×0.1 every 100,000 iterations, 20 epochs; train_val: lr_mult 2, decay_mult 0
 
 RECIPES = {recipe.name: recipe for recipe in (
     Recipe("paper", "the paper's text, in a single column", PAPER_ROWS),
     Recipe("towers", "the paper's text, in two towers", TOWERS_ROWS),
-    Recipe("2012", "the authors' code of 2012", ROWS_2012, input_size=224, norm=lrn_2012, ceil_mode=True,
+    Recipe("2012", "the authors' code of 2012", ROWS_2012, input_size=224, norm=lrn_2012, conv_ceil=True, pool_ceil=True,
            milestones=(25, 51, 79), bias_lr=2.0, bias_decay=0.0),     # epsW .01, epsB .02; weights.cu: biases without wc
     Recipe("caffe", "Caffe's bvlc_alexnet", CAFFE_ROWS, **_CAFFE),
     Recipe("caffenet", "Caffe's CaffeNet", CAFFENET_ROWS, **_CAFFE),
@@ -233,10 +238,11 @@ def alexnet(recipe="paper", num_classes=None, width=1.0, init="published", seed=
         raise ShapeError(f"unknown recipe {recipe!r}: wanted one of {', '.join(RECIPES)}")
     if init not in ("published", "he"):
         raise ShapeError(f"init is {init!r}, wanted 'published' or 'he'")
-    if not 0 < width <= 4:
+    if not isinstance(width, (int, float)) or not 0 < width <= 4:
         raise ShapeError(f"width is {width!r}, wanted a number above 0 and up to 4")
     recipe = RECIPES[recipe]
-    net = Sequential(**dict(_layers(recipe, num_classes or recipe.classes, width))).seed(seed)
+    num_classes = recipe.classes if num_classes is None else num_classes
+    net = Sequential(**dict(_layers(recipe, num_classes, width))).seed(seed)
     for number, row in enumerate(recipe.rows):
         _start(net[row.name], row, recipe, init, [seed, number])
     return net
@@ -264,7 +270,7 @@ def _layer(word, row, recipe, shape, num_classes, width):
     if word == "norm":
         return recipe.norm()
     if word == "pool":
-        return MaxPool2d(*recipe.pool, ceil_mode=recipe.ceil_mode)
+        return MaxPool2d(*recipe.pool, ceil_mode=recipe.pool_ceil)
     if word == "drop":
         return Dropout(recipe.dropout)
     if word == "flatten":
@@ -274,7 +280,7 @@ def _layer(word, row, recipe, shape, num_classes, width):
         return make(shape[1], eps=1e-3, momentum=0.01)  # the defaults of Keras, whose momentum weighs the old value
     if isinstance(row, Conv):
         return Conv2d(shape[1], _thin(row.maps, width), row.kernel, row.stride, row.pad, groups=row.towers,
-                      ceil_mode=recipe.ceil_mode, seed=0)
+                      ceil_mode=recipe.conv_ceil, seed=0)
     return Linear(shape[1], _thin(row.units, width) if row.units else num_classes, seed=0)
 
 

@@ -5,7 +5,12 @@ import os
 import threading
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
+
+_found = os.environ.get("KMP_DUPLICATE_LIB_OK")
+from threadpoolctl import ThreadpoolController  # noqa: E402  (importing it sets that variable, for child processes too)
+
+if _found is None:
+    os.environ.pop("KMP_DUPLICATE_LIB_OK", None)
 
 CORETYPE = "OPENBLAS_CORETYPE"
 AVX512_KERNELS = {"SkylakeX", "Cooperlake", "SapphireRapids"}  # OpenBLAS's names

@@ -56,14 +56,16 @@ class BufferPool:
             self._waiting[memory.nbytes].append(memory)
             self._used -= memory.nbytes
             self._kept += memory.nbytes
-        self._used += size
-        self._most = max(self._most, self._used)
         if self._waiting[size]:
             self._kept -= size
-            return self._waiting[size].pop()
-        while self._kept and self._used + self._kept > self._most:
-            self._release()
-        return memoryview(np.empty(size, np.uint8))
+            memory = self._waiting[size].pop()
+        else:
+            while self._kept and self._used + size + self._kept > self._most:
+                self._release()
+            memory = memoryview(np.empty(size, np.uint8))
+        self._used += size
+        self._most = max(self._most, self._used)
+        return memory
 
     def _release(self):
         """Give the largest waiting memory back to the system."""

@@ -7,9 +7,9 @@ import numpy as np
 
 from minicnn.errors import BackendError
 
-STEP = 1e-5
+STEP = 1e-5  # of a coordinate of size 1 or less; larger ones take proportionally larger steps
 KINK = 1e-7  # how far the differences over one and over half a step may disagree, relative to the gradient
-NOISE = 1e-9  # rounding in a difference, relative to the terms of L: about 2⁻⁵² / STEP, with a margin
+NOISE = 1e-9  # rounding in a difference, relative to the terms of L that change: about 2⁻⁵² / STEP, with a margin
 
 
 @dataclass(frozen=True)
@@ -24,28 +24,31 @@ class Row:
     tolerance: float
 
     @property
-    def passed(self):
-        """Is the error within the tolerance, on at least half of the coordinates tried?"""
-        return self.error <= self.tolerance and self.checked >= self.kinks
+    def verdict(self):
+        """"ok", "WRONG", or "not measurable" where most coordinates lie at kinks."""
+        if self.error > self.tolerance:
+            return "WRONG"
+        return "ok" if self.checked >= self.kinks else "not measurable"
 
 
 @dataclass(frozen=True)
 class Report:
-    """The result of `gradcheck`: `rows`, `passed`, and a table when printed."""
+    """The result of `gradcheck`: `rows`, `faults` (sentences), `passed`, and a table when printed."""
 
     layer: str
     rows: tuple
+    faults: tuple
 
     @property
     def passed(self):
-        return all(row.passed for row in self.rows)
+        return not self.faults and all(row.verdict == "ok" for row in self.rows)
 
     def __str__(self):
         head = f"gradient check of {self.layer}"
         titles = f"{'array':<20}{'shape':<20}{'checked':>8}{'at kinks':>10}{'largest error':>16}"
-        lines = [f"{row.name:<20}{row.shape!s:<20}{row.checked:>8}{row.kinks:>10}{row.error:>16.1e}"
-                 f"  {'ok' if row.passed else 'WRONG'}" for row in self.rows]
-        return "\n".join([head, titles, *lines])
+        lines = [f"{row.name:<20}{row.shape!s:<20}{row.checked:>8}{row.kinks:>10}{row.error:>16.1e}  {row.verdict}"
+                 for row in self.rows]
+        return "\n".join([head, titles, *lines, *(f"WRONG: {fault}" for fault in self.faults)])
 
     __repr__ = __str__
 
@@ -54,13 +57,17 @@ def gradcheck(layer, x, tolerance=1e-6, samples=500, seed=0):
     r"""Compare a layer's backward with central differences of its forward, in float64.
 
     With random weights r, L = Σ r·y is a scalar function of the input and of every parameter. Backward of dy = r gives its
-    gradient; so does (L(v + h) − L(v − h))/2h for each coordinate v, with h = 1e-5. Their relative error is
+    gradient a; so does n = Σ r·(y(v + h) − y(v − h))/2h for each coordinate v, with h = 1e-5·max(1, |v|). Their relative
+    error is
 
-    .. math:: |a - n| / \max(|a|, |n|, 10^{-2} \max |n|, 10^{-3} \sum |r y|)
+    .. math:: |a - n| / \max(|a|, |n|, 10^{-2} \max_{array} |n|, 10^{-4} \max_{all} |a|, 10^{-3} \sum_{changed} |r y|)
 
-    the last terms because a gradient near zero among large ones, or of a large L, cannot be measured better. A coordinate
-    whose step crosses a kink (a ReLU at 0, two equal numbers under a max-pool) has no derivative there; it is left out and
-    counted. Kinks are found by comparing differences over h and h/2.
+    the last terms because a gradient near zero among large ones, or of large outputs, cannot be measured better. A
+    coordinate whose step crosses a kink (a ReLU at 0, two equal numbers under a max-pool) has no derivative there; it is
+    left out and counted. Kinks are found by comparing differences over h and h/2.
+
+    Also checked is what a layer owes its caller: gradients of the right shapes and dtypes, added to those that are there,
+    and x and dy left as they were.
 
     Parameters
     ----------
@@ -95,34 +102,58 @@ def gradcheck(layer, x, tolerance=1e-6, samples=500, seed=0):
         raise BackendError(f"gradcheck: got {found} as input, wanted a NumPy array of floats")
     random = np.random.default_rng([seed, 1729])  # not the stream that the caller's x may come from
     check = _Check(layer, x, random)
-    arrays = [("input", check.x, check.dx)]
-    arrays += [(p.name, p.data, np.zeros_like(p.data) if p.grad is None else p.grad) for p in check.layer.parameters()]
-    rows = (_check_array(check, name, array, gradient, tolerance, _choose(array.size, samples, random))
-            for name, array, gradient in arrays)
-    report = Report(repr(layer), tuple(rows))
+    faults = check.faults()
+    rows = [] if faults else [_check_array(check, name, array, gradient, tolerance, _choose(array.size, samples, random))
+                              for name, array, gradient in check.arrays()]
+    report = Report(repr(layer), tuple(rows), tuple(faults))
     print(report)
     return report
 
 
 class _Check:
-    """A float64 copy of the layer, and the scalar L that is differentiated."""
+    """A float64 copy of the layer with its gradients, and its output as a function of what is perturbed."""
 
     def __init__(self, layer, x, random):
         self.layer = copy.deepcopy(layer).astype("float64")
         self.layer.zero_grad()
-        self.x = x.astype(np.float64)
-        self.layers = list(self.layer.leaves())
-        self.random_states = [list(getattr(leaf, "random_state", ())) for leaf in self.layers]
-        y = self.layer.forward(self.x)
-        self.r = random.normal(size=y.shape)
-        self.magnitude = float(np.abs(self.r * y).sum())  # of the terms of L
-        self.dx = self.layer.backward(self.r.copy())
+        for parameter in self.layer.parameters():
+            parameter.data = np.ascontiguousarray(parameter.data)
+        self.x = np.array(x, np.float64, order="C")
+        self.given = self.x.copy()
+        self.random_states = [list(getattr(leaf, "random_state", ())) for leaf in self.layer.leaves()]
+        self.r = random.normal(size=self.output().shape)
+        self.dy = self.r.copy()
+        self.dx = self.layer.backward(self.dy)
 
-    def loss(self):
-        for leaf, state in zip(self.layers, self.random_states):
+    def output(self):
+        for leaf, state in zip(self.layer.leaves(), self.random_states):
             if state:
                 leaf.random_state = list(state)  # the same dropout mask each time
-        return float(np.sum(self.layer.forward(self.x) * self.r))
+        return np.array(self.layer.forward(self.x))  # a copy: Flatten returns a view of x
+
+    def arrays(self):
+        """(name, array, gradient) of the input and every parameter."""
+        yield "input", self.x, self.dx
+        for parameter in self.layer.parameters():
+            yield parameter.name, parameter.data, self.gradients[parameter.name]
+
+    def faults(self):
+        """What the layer owes its caller and did not do, as sentences."""
+        self.gradients = {p.name: np.zeros_like(p.data) if p.grad is None else np.array(p.grad)
+                          for p in self.layer.parameters()}
+        found = [f"the gradient of {name} is {gradient.dtype} of shape {gradient.shape}, wanted float64 of {array.shape}"
+                 for name, array, gradient in self.arrays()
+                 if gradient.shape != array.shape or gradient.dtype != np.float64]
+        if not np.array_equal(self.x, self.given, equal_nan=True):
+            found.append("forward or backward changed x")
+        if not np.array_equal(self.dy, self.r):
+            found.append("backward changed dy")
+        if not found:
+            self.output()
+            self.layer.backward(self.dy)
+            found += [f"a second backward did not add to the gradient of {p.name}" for p in self.layer.parameters()
+                      if p.grad is not None and not np.allclose(p.grad, 2 * self.gradients[p.name])]
+        return found
 
 
 def _choose(size, samples, random):
@@ -130,32 +161,35 @@ def _choose(size, samples, random):
 
 
 def _check_array(check, name, array, gradient, tolerance, chosen):
-    centre = check.loss()
+    centre = check.output()
     flat = array.reshape(-1)  # a view: changing it changes the layer
-    measured = np.array([_differences(check, flat, i, centre) for i in chosen])
-    numeric, kink = measured[:, 0], measured[:, 1]
+    numeric, kink, magnitude = np.array([_differences(check, flat, i, centre) for i in chosen]).T
     analytic = gradient.reshape(-1)[chosen]
     largest = np.abs(numeric).max(initial=0)
-    smooth = kink <= max(KINK * largest, NOISE * check.magnitude)
-    floor = max(1e-2 * largest, 1e-3 * check.magnitude, np.finfo(float).tiny)
-    scale = np.maximum(np.maximum(np.abs(analytic), np.abs(numeric)), floor)
-    errors = (np.abs(analytic - numeric) / scale)[smooth]
-    return Row(name, array.shape, int(smooth.sum()), int((~smooth).sum()), float(errors.max(initial=0)), tolerance)
+    smooth = kink <= np.maximum(KINK * largest, NOISE * magnitude)
+    everywhere = max(np.abs(found).max(initial=0) for _, _, found in check.arrays())
+    floor = np.maximum(max(1e-2 * largest, 1e-4 * everywhere, np.finfo(float).tiny), 1e-3 * magnitude)
+    errors = np.abs(analytic - numeric) / np.maximum(np.maximum(np.abs(analytic), np.abs(numeric)), floor)
+    worst = np.nan_to_num(errors[smooth], nan=np.inf).max(initial=0)
+    return Row(name, array.shape, int(smooth.sum()), int((~smooth).sum()), float(worst), tolerance)
 
 
 def _differences(check, flat, i, centre):
-    """(central difference over h, how much a kink disturbs it).
+    """(central difference over h, how much a kink disturbs it, size of the terms of L that change).
 
     A smooth function has the same central difference over h and h/2, and half the second difference over half the step;
-    a kink within the step breaks the one or the other.
+    a kink within the step breaks the one or the other. Outputs are subtracted before they are added up, so that those
+    which do not change cancel exactly.
     """
     value, found = flat[i], []
-    for step in (STEP, STEP / 2):
-        flat[i] = value + step
-        above = check.loss()
-        flat[i] = value - step
-        below = check.loss()
+    step = STEP * max(1.0, abs(value))
+    for h in (step, step / 2):
+        flat[i] = value + h
+        above = check.output()
+        flat[i] = value - h
+        below = check.output()
         flat[i] = value
-        found.append(((above - below) / (2 * step), (above - 2 * centre + below) / step))
+        found.append((np.sum(check.r * (above - below)) / (2 * h), np.sum(check.r * (above - 2 * centre + below)) / h))
+        magnitude = np.abs(check.r * centre)[above != below].sum()
     (slope, bend), (half_slope, half_bend) = found
-    return slope, max(abs(slope - half_slope), abs(bend - 2 * half_bend))
+    return slope, max(abs(slope - half_slope), abs(bend - 2 * half_bend)), magnitude

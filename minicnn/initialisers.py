@@ -100,4 +100,14 @@ def draw(initialiser, shape, seed=None):
     """
     if isinstance(initialiser, (int, float)):
         initialiser = Constant(initialiser)
-    return named(initialiser)(np.random.default_rng(seed), shape)
+    return named(initialiser)(generator(seed), shape)
+
+
+def generator(seed):
+    """A generator for an int (a negative one counts from 2⁶⁴ down), a sequence of ints, None, or a generator itself."""
+    if seed is None or isinstance(seed, np.random.Generator):
+        return np.random.default_rng(seed)
+    words = list(np.atleast_1d(np.asarray(seed, dtype=object)))
+    if not all(hasattr(word, "__index__") for word in words):
+        raise ShapeError(f"a seed is {seed!r}, wanted an int, a sequence of ints, or None")
+    return np.random.default_rng([int(word) % 2**64 for word in words])

@@ -51,15 +51,15 @@ class SoftmaxCrossEntropy:
         ops = backends.get(backend)
         labels = ops.asarray(labels)
         value, p = ops.softmax_cross_entropy(logits, labels)
-        self._kept = ops, p, labels
+        self._kept = backend, p, labels
         return value
 
     def backward(self):
         """dL/d(logits), as large as the logits."""
         if self._kept is None:
             raise StateError("SoftmaxCrossEntropy: backward needs a loss computed before it, and each serves one backward")
-        (ops, p, labels), self._kept = self._kept, None
-        return ops.softmax_cross_entropy_backward(p, labels)
+        (backend, p, labels), self._kept = self._kept, None
+        return backends.get(backend).softmax_cross_entropy_backward(p, labels)
 
     @staticmethod
     def _check(logits, labels, backend):

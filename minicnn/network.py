@@ -1,9 +1,12 @@
 """A network as a chain of layers."""
 
+import operator
+
 import numpy as np
 
 from minicnn import backends, weights
 from minicnn.errors import ShapeError, StateError
+from minicnn.initialisers import generator
 from minicnn.layers.base import Layer
 
 
@@ -19,7 +22,9 @@ class Sequential(Layer):
 
     Examples
     --------
-    >>> import numpy as np
+    >>> import operator
+
+import numpy as np
     >>> from minicnn import Sequential, Conv2d, ReLU, Flatten, Linear
     >>> net = Sequential(conv1=Conv2d(1, 4, 3, seed=0), relu1=ReLU(), flat=Flatten(), fc=Linear(4 * 6 * 6, 10, seed=1))
     >>> net(np.zeros((2, 1, 8, 8), np.float32)).shape
@@ -64,13 +69,18 @@ class Sequential(Layer):
                 yield layer
 
     def _rename(self, prefix):
-        """Give every layer and parameter its full name, e.g. "block1.conv1.weight"."""
+        """Give every layer and parameter its full name, e.g. "block1.conv1.weight".
+
+        A layer that has a name keeps it: `Sequential(*list(net)[:5])` takes layers over without renaming them in `net`.
+        """
         for key, layer in self.layers.items():
-            layer.name = prefix + key
             if isinstance(layer, Sequential):
+                layer.name = prefix + key
                 layer._rename(layer.name + ".")
-            for own, parameter in layer._parameters.items():
-                parameter.name = f"{layer.name}.{own}"
+            elif not layer.name or prefix:
+                layer.name = prefix + key
+                for own, parameter in layer._parameters.items():
+                    parameter.name = f"{layer.name}.{own}"
 
     def __getattr__(self, name):
         if name in self.__dict__.get("layers", ()):
@@ -81,8 +91,8 @@ class Sequential(Layer):
         """The layer of that name, or at that position."""
         names = list(self.layers)
         try:
-            return self.layers[key if isinstance(key, str) else names[key]]
-        except (KeyError, IndexError):
+            return self.layers[key if isinstance(key, str) else names[operator.index(key)]]
+        except (KeyError, IndexError, TypeError):
             raise StateError(f"no layer {key!r} in the network: it has {', '.join(names)}") from None
 
     def __len__(self):
@@ -131,7 +141,7 @@ class Sequential(Layer):
 
     def initialize(self, initialiser="he", bias=0.0, seed=0):
         for i, layer in enumerate(self):
-            layer.initialize(initialiser, bias, [*np.atleast_1d(seed), i])
+            layer.initialize(initialiser, bias, None if seed is None else [*np.atleast_1d(seed), i])
         return self
 
     def _arrays(self):
@@ -156,7 +166,7 @@ class Sequential(Layer):
     def seed(self, seed):
         """Seed every random layer (dropout), each differently. Returns the network."""
         for i, layer in enumerate(self._random_layers()):
-            layer.seed(np.random.SeedSequence([seed, i]).generate_state(1, np.uint64)[0])
+            layer.seed(generator([seed, i]).integers(2**63))
         return self
 
     def random_state(self):

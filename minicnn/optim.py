@@ -1,6 +1,7 @@
 """Optimisers: how a gradient becomes a step."""
 
 import math
+import numbers
 
 import numpy as np
 
@@ -15,8 +16,8 @@ class _Optimiser:
 
     def __init__(self, parameters, lr, weight_decay):
         self.parameters = list(parameters)
-        if not self.parameters:
-            raise ShapeError(f"{type(self).__name__}: got no parameters to optimise")
+        if not self.parameters or len({id(p) for p in self.parameters}) < len(self.parameters):
+            raise ShapeError(f"{type(self).__name__}: got {len(self.parameters)} parameters, wanted some, each once")
         _check_number(self, "lr", lr)
         _check_number(self, "weight_decay", weight_decay)
         self.lr, self.weight_decay = lr, weight_decay
@@ -36,8 +37,9 @@ class _Optimiser:
 
     def _follow(self, parameter, state):
         """Make the state where it is missing, and bring it to the backend and dtype of its parameter."""
-        data, backend = parameter.data, backends.name_of(parameter.data)
+        backend = backends.name_of(parameter.data)
         ops = backends.get(backend)
+        data = parameter.data = ops.asarray(parameter.data)  # contiguous, so that it can be updated in place
         for slot in self.slots:
             array = state.get(slot)
             if array is None:
@@ -74,11 +76,11 @@ class _Optimiser:
                                  f"state, wanted floating point of shape {tuple(parameter.data.shape)}")
         for key, parameter, state in zip(self._keys(), self.parameters, self._state):
             for slot in self.slots:
-                state[slot] = np.array(given[f"{slot}.{key}"], dtype=parameter.data.dtype.name)
+                state[slot] = np.array(given[f"{slot}.{key}"], dtype=parameter.data.dtype.name, order="C")
 
 
 def _check_number(optimiser, name, value, below=math.inf):
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < below:
+    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 <= value < below:
         limit = "" if below == math.inf else f" and < {below}"
         raise ShapeError(f"{type(optimiser).__name__}: {name} is {value!r}, wanted a finite number >= 0{limit}")
 
@@ -120,8 +122,8 @@ class SGD(_Optimiser):
         self.momentum = momentum
 
     def _update(self, ops, p, velocity):
-        lr = self.lr * p.lr_mult
-        ops.sgd_update(p.data, p.grad, velocity, lr, self.momentum, lr * self.weight_decay * p.decay_mult)
+        lr = float(self.lr * p.lr_mult)  # a NumPy scalar would compute in its own dtype
+        ops.sgd_update(p.data, p.grad, velocity, lr, float(self.momentum), lr * float(self.weight_decay * p.decay_mult))
 
     def __repr__(self):
         return f"SGD(lr={self.lr:g}, momentum={self.momentum:g}, weight_decay={self.weight_decay:g})"
@@ -160,10 +162,12 @@ class Adam(_Optimiser):
 
     def __init__(self, parameters, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
         super().__init__(parameters, lr, weight_decay)
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+            raise ShapeError(f"Adam: betas is {betas!r}, wanted a pair of numbers")
         for beta in betas:
             _check_number(self, "betas", beta, below=1)
         _check_number(self, "eps", eps)
-        self.betas, self.eps = tuple(betas), eps
+        self.betas, self.eps = tuple(float(beta) for beta in betas), float(eps)
         self.steps = 0
 
     def step(self):
@@ -172,8 +176,8 @@ class Adam(_Optimiser):
         super().step()
 
     def _update(self, ops, p, m, v):
-        decay = self.weight_decay * p.decay_mult
-        ops.adam_update(p.data, p.grad, m, v, self.steps, self.lr * p.lr_mult, self.betas, self.eps, decay)
+        lr, decay = float(self.lr * p.lr_mult), float(self.weight_decay * p.decay_mult)
+        ops.adam_update(p.data, p.grad, m, v, self.steps, lr, self.betas, self.eps, decay)
 
     def state_dict(self):
         """{"m.conv1.weight": array, "v.conv1.weight": array, …, "step": array}: copies, always NumPy arrays."""
@@ -181,10 +185,11 @@ class Adam(_Optimiser):
 
     def load_state_dict(self, given):
         """Take over a `state_dict`; names and shapes must match both ways, or nothing changes."""
-        if np.shape(given.get("step")) != () or given.get("step") is None:
-            raise StateError("Adam: the state does not fit: its step count is missing")
+        step = np.asarray(given.get("step", math.nan))
+        if step.shape != () or step.dtype.kind not in "iu" or step < 0:
+            raise StateError(f"Adam: the state does not fit: its step count is {given.get('step')!r}")
         super().load_state_dict({name: array for name, array in given.items() if name != "step"})
-        self.steps = int(given["step"])
+        self.steps = int(step)
 
     def __repr__(self):
         return f"Adam(lr={self.lr:g}, betas={self.betas}, eps={self.eps:g}, weight_decay={self.weight_decay:g})"

@@ -1,6 +1,7 @@
 """Pictures of a training run. Colours are Okabe and Ito's, which colour-blind readers can tell apart, and no picture
 relies on colour alone. matplotlib is imported where something is drawn, and its global state is left alone."""
 
+import itertools
 import math
 
 import numpy as np
@@ -35,29 +36,27 @@ def training_curves(history, path):
     _save(figure, path)
 
 
-def filters(weights, path):
+def filters(weights, path, start=None):
     """The filters of a first convolution as colour tiles, each scaled to its own largest weight; grey is zero.
+
+    After a short training the random start still covers what was learned, so the difference is drawn beside it.
 
     Shapes
     ------
     weights : (F, 3, KH, KW); with any other number of channels, their mean is drawn in grey
+    start : as `weights`, what they were before training; optional
     """
     count, channels, height, width = weights.shape
-    if channels != 3:
-        weights = weights.mean(axis=1, keepdims=True).repeat(3, axis=1)
-    largest = np.abs(weights).max(axis=(1, 2, 3), keepdims=True)
-    tiles = (0.5 + 0.5 * weights / np.maximum(largest, 1e-12)).transpose(0, 2, 3, 1)  # (F, KH, KW, 3) in 0 ... 1
+    sheets = {f"{count} filters of {height}×{width} pixels, {channels} channels": weights}
+    if start is not None:
+        sheets["what training has added to them"] = weights - start
     columns = _columns(count)
     rows = -(-count // columns)
-    sheet = np.ones((rows * (height + 1) + 1, columns * (width + 1) + 1, 3))
-    for i, tile in enumerate(tiles):
-        top, left = i // columns * (height + 1) + 1, i % columns * (width + 1) + 1
-        sheet[top:top + height, left:left + width] = tile
-    figure = _new_figure((9, 9 * sheet.shape[0] / sheet.shape[1] + 0.4))
-    axes = figure.subplots()
-    axes.imshow(sheet, interpolation="nearest")
-    axes.set_axis_off()
-    axes.set_title(f"{count} filters of {height}×{width} pixels, {channels} channels", loc="left")
+    figure = _new_figure((7 * len(sheets), 7 * rows * (height + 1) / (columns * (width + 1)) + 0.4))
+    for axes, (title, values) in zip(figure.subplots(1, len(sheets), squeeze=False)[0], sheets.items()):
+        axes.imshow(_tiles(values, rows, columns), interpolation="nearest")
+        axes.set_axis_off()
+        axes.set_title(title, loc="left")
     _save(figure, path)
 
 
@@ -106,6 +105,20 @@ def _save(figure, path):
     atomic_write(path, lambda file: figure.savefig(file, format="png"))
 
 
+def _tiles(weights, rows, columns):
+    """(F, C, KH, KW) -> one picture (rows * (KH + 1) + 1, columns * (KW + 1) + 1, 3) with white lines between tiles."""
+    _, channels, height, width = weights.shape
+    if channels != 3:
+        weights = weights.mean(axis=1, keepdims=True).repeat(3, axis=1)
+    largest = np.abs(weights).max(axis=(1, 2, 3), keepdims=True)
+    tiles = (0.5 + 0.5 * weights / np.maximum(largest, 1e-12)).transpose(0, 2, 3, 1)  # (F, KH, KW, 3), 0 ... 1
+    sheet = np.ones((rows * (height + 1) + 1, columns * (width + 1) + 1, 3))
+    for i, tile in enumerate(tiles):
+        top, left = i // columns * (height + 1) + 1, i % columns * (width + 1) + 1
+        sheet[top:top + height, left:left + width] = tile
+    return sheet
+
+
 def _columns(count):
     """A number of columns that fills the last row if it can, on a sheet about one and a half times as wide as high."""
     wanted = math.sqrt(1.5 * count)
@@ -146,15 +159,17 @@ def _apart(heights, gap):
 
 
 def _mark_best(axes, best):
+    """The best epoch, with its score on the side where there is room."""
+    side = "left" if best["epoch"] < np.mean(axes.get_xlim()) else "right"
     axes.plot(best["epoch"], 100 * best["val_top1"], "o", color=ORANGE, markersize=7)
-    axes.annotate(f"best {best['val_top1']:.1%}", (best["epoch"], 100 * best["val_top1"]), (0, -14), ha="center",
+    axes.annotate(f"best {best['val_top1']:.1%}", (best["epoch"], 100 * best["val_top1"]), (0, -16), ha=side,
                   textcoords="offset points", color=ORANGE, fontsize=9,
                   bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5})
 
 
 def _mark_drops(panels, history):
     """A vertical line where the learning rate changed."""
-    for before, after in zip(history, history[1:]):
+    for before, after in itertools.pairwise(history):
         if after["lr"] != before["lr"]:
             for axes in panels:
                 axes.axvline(before["epoch"] + 0.5, color=FAINT, linewidth=0.8, linestyle="--")

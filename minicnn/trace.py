@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from minicnn.errors import ShapeError
 from minicnn.layers.base import Layer
 from minicnn.layers.flatten import Flatten
 
@@ -24,14 +25,14 @@ class Row:
     macs: int
     activation_bytes: int
     workspace_bytes: int
-    receptive_field: int
-    stride: int
+    receptive_field: int | tuple  # (rows, columns) where they differ
+    stride: int | tuple
 
     def cells(self):
         """The row as text, in the order of `COLUMNS`."""
         return (self.name, self.type, self.settings, _shape(self.input_shape), _shape(self.output_shape),
                 f"{self.parameters:,}", f"{self.macs:,}", _bytes(self.activation_bytes), _bytes(self.workspace_bytes),
-                str(self.receptive_field), str(self.stride))
+                *("×".join(map(str, v)) if isinstance(v, tuple) else str(v) for v in (self.receptive_field, self.stride)))
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,9 @@ def trace(net, input_shape):
     >>> t.parameters, t.macs
     (34944, 105415200)
     """
-    rows, shape, field, stride = [], tuple(int(n) for n in input_shape), 1, 1
+    rows, shape, field, stride = [], tuple(int(n) for n in input_shape), (1, 1), (1, 1)
+    if not shape or min(shape) < 1:
+        raise ShapeError(f"trace: got an input of shape {shape}, wanted sizes of at least 1")
     for layer in net.leaves():
         output = layer.output_shape(shape)
         field, stride = _see(layer, shape, field, stride)
@@ -117,19 +120,25 @@ def trace(net, input_shape):
             layer.name, type(layer).__name__, layer.settings(), shape, output,
             parameters=sum(p.data.size for p in layer.parameters()), macs=layer.macs(shape),
             activation_bytes=int(np.prod(output)) * layer.dtype.itemsize, workspace_bytes=layer.workspace_bytes(shape),
-            receptive_field=field, stride=stride))
+            receptive_field=_side(field), stride=_side(stride)))
         shape = output
     return Trace(tuple(rows))
 
 
 def _see(layer: Layer, shape, field, stride):
-    """Receptive field and stride after `layer`, along the longer side."""
+    """Receptive field and stride after `layer`, for rows and columns."""
     if isinstance(layer, Flatten) and len(shape) == 4:
-        return field + (max(shape[2:]) - 1) * stride, stride
+        return tuple(f + (size - 1) * s for f, size, s in zip(field, shape[2:], stride)), stride
     if not hasattr(layer, "window"):
         return field, stride
     axes = layer.window.rows, layer.window.columns
-    return field + (max(axis.extent for axis in axes) - 1) * stride, stride * max(axis.stride for axis in axes)
+    return (tuple(f + (axis.extent - 1) * s for f, axis, s in zip(field, axes, stride)),
+            tuple(s * axis.stride for s, axis in zip(stride, axes)))
+
+
+def _side(pair):
+    """One number where rows and columns agree."""
+    return pair[0] if pair[0] == pair[1] else pair
 
 
 def _align(cell, width, column):

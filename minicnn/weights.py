@@ -1,6 +1,7 @@
 """Weight files: .npz with checksums, and .safetensors for exchange with other libraries."""
 
 import math
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -27,7 +28,7 @@ def save(path, arrays):
         if np.asarray(array).dtype.kind not in NUMBERS:
             raise FileError(f"{path}: {name} holds {np.asarray(array).dtype}, and weight files hold numbers alone")
     if path.suffix == ".npz":
-        atomic_write(path, lambda file: np.savez(file, **arrays), verify=_load_npz)
+        atomic_write(path, lambda file: _write_npz(file, arrays), verify=_load_npz)
         return
     to_bytes = _safetensors(path).save
     contiguous = {name: np.ascontiguousarray(array).reshape(np.shape(array)) for name, array in arrays.items()}
@@ -55,6 +56,14 @@ def _checked_suffix(path):
     return path
 
 
+def _write_npz(file, arrays):
+    """As `numpy.savez`, which cannot write an array called "file"."""
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+
+
 def _load_npz(path):
     try:
         with zipfile.ZipFile(path) as archive:
@@ -65,7 +74,7 @@ def _load_npz(path):
                 raise ValueError("it claims more data than it has")
             return {member.filename.removesuffix(".npy"): _read_member(archive, member) for member in members}
     except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError, RuntimeError, KeyError,
-            MemoryError) as error:
+            TypeError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError) as error:
         raise FileError(f"{path}: not a whole .npz file of numbers: {error}") from None
 
 

@@ -44,7 +44,7 @@ class Axis:
     def output_size(self, size):
         """⌊(size + before + after − extent) / stride⌋ + 1; rounded up in ceil mode.
 
-        In ceil mode the last window must still begin on the input or on the padding before it.
+        In ceil mode a window must begin on the input or on the padding before it, or it is left out.
         """
         room = size + self.before + self.after - self.extent
         if room < 0:
@@ -52,8 +52,7 @@ class Axis:
                              f"padded by {self.before} and {self.after}")
         if not self.ceil_mode:
             return room // self.stride + 1
-        count = -(-room // self.stride) + 1
-        return count - 1 if (count - 1) * self.stride >= size + self.before else count
+        return min(-(-room // self.stride), (size + self.before - 1) // self.stride) + 1
 
     def taps(self, size):
         """For every window, the input positions of its taps: a list of ranges, some positions outside [0, size)."""

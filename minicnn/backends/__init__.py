@@ -27,6 +27,6 @@ def get(name):
 
 
 def name_of(array):
-    """"numpy" or "cupy" for an array of that library, None for anything else."""
+    """"numpy" or "cupy" for an array of that library, None for anything else: scalars, masked arrays, matrices, lists."""
     library = type(array).__module__.partition(".")[0]
-    return library if library in NAMES and hasattr(array, "dtype") else None
+    return library if library in NAMES and type(array).__name__ in ("ndarray", "memmap") else None

@@ -1,4 +1,5 @@
-"""The layers: one file each, with the mathematics in the docstring. No array library is named here."""
+"""The layers: one file each, with the mathematics in the docstring. Arithmetic is left to the backends;
+NumPy is named in base.py alone, for dtypes and for saved state, which is NumPy's by contract."""
 
 from minicnn.layers.base import Layer
 from minicnn.layers.batchnorm import BatchNorm1d, BatchNorm2d

@@ -4,7 +4,7 @@ import numpy as np
 
 from minicnn import backends
 from minicnn.errors import BackendError, DtypeError, ShapeError, StateError
-from minicnn.initialisers import draw
+from minicnn.initialisers import draw, generator
 from minicnn.parameter import Parameter
 
 DTYPES = ("float32", "float64")
@@ -42,6 +42,7 @@ class Layer:
 
     def forward(self, x):
         """The output of the layer; keeps what `backward` will need."""
+        self._kept = None  # of an earlier forward: if this one fails, no backward can follow
         self._check_input(x)
         y, kept = self._forward(backends.get(self.backend), x, self.training)
         self._kept = kept, tuple(y.shape)
@@ -95,8 +96,8 @@ class Layer:
 
     def _check_input(self, x):
         shape = self._check_array(x, "input")
-        if 0 in shape[:1]:
-            raise ShapeError(f"{self}: got an empty batch, shape {shape}")
+        if not shape or 0 in shape:
+            raise ShapeError(f"{self}: got an input of shape {shape}, wanted (N, …) with something in it")
         self.output_shape(shape)
 
     def _check_array(self, array, role):
@@ -107,6 +108,8 @@ class Layer:
         if found != self.backend:
             raise BackendError(f"{self}: the {role} is an array of {found}, but the layer is on {self.backend}; "
                                f"move the layer with .to({found!r}), or the array")
+        if not array.dtype.isnative:
+            raise DtypeError(f"{self}: the {role} has swapped bytes; convert it with .astype({self.dtype.name!r})")
         if array.dtype != self.dtype:
             raise DtypeError(f"{self}: the {role} is {array.dtype}, but the layer is {self.dtype}; convert the {role} "
                              f"with .astype({self.dtype.name!r})" + self._dtype_remedy(array.dtype.name))
@@ -146,13 +149,13 @@ class Layer:
         bias : float or initialiser
         seed : int or sequence of ints
         """
-        ops, generator = backends.get(self.backend), np.random.default_rng(seed)
+        ops, random = backends.get(self.backend), generator(seed)
         for name, parameter in self._parameters.items():
             if name == "bias":
                 rule = bias if self.weight.data.ndim > 1 else 0.0
             else:
                 rule = initialiser if parameter.data.ndim > 1 else 1.0
-            parameter.data = ops.asarray(draw(rule, parameter.data.shape, generator).astype(self.dtype))
+            parameter.data = ops.asarray(draw(rule, parameter.data.shape, random).astype(self.dtype))
         return self
 
     def _arrays(self):
@@ -182,6 +185,8 @@ class Layer:
             if given.shape != tuple(array.shape) or given.dtype.kind != "f":
                 raise ShapeError(f"{self}: {name} is {given.dtype} of shape {given.shape} in the given weights, "
                                  f"wanted floating point of shape {tuple(array.shape)}")
+            if given.dtype.itemsize > self.dtype.itemsize and np.abs(given).max(initial=0) > np.finfo(self.dtype).max:
+                raise DtypeError(f"{self}: {name} holds numbers too large for {self.dtype}")
         ops = backends.get(self.backend)
         for name in own:
             self._set_array(name, ops.asarray(np.array(state[name], dtype=self.dtype)))
@@ -201,12 +206,12 @@ class Layer:
     def astype(self, dtype):
         """Convert parameters, gradients and running statistics in place to float32 or float64. Returns the layer."""
         try:
-            name = np.dtype(dtype).name
+            name = repr(dtype) if dtype is None else np.dtype(dtype).name
         except TypeError:
             name = repr(dtype)
         if name not in DTYPES:
             raise DtypeError(f"{self}: got dtype {name}, wanted {' or '.join(DTYPES)}")
-        self.dtype = np.dtype(dtype)
+        self.dtype = np.dtype(name)
         ops = backends.get(self.backend)
         self._convert(lambda array: ops.astype(array, self.dtype))
         return self

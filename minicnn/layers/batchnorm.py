@@ -1,5 +1,7 @@
 """Batch normalisation."""
 
+import numbers
+
 from minicnn.errors import ShapeError
 from minicnn.initialisers import draw
 from minicnn.layers.base import Layer
@@ -12,6 +14,9 @@ class _BatchNorm(Layer):
         super().__init__()
         if not hasattr(num_features, "__index__") or isinstance(num_features, bool) or num_features < 1:
             raise ShapeError(f"{type(self).__name__}: num_features is {num_features!r}, wanted an int >= 1")
+        if not (isinstance(eps, numbers.Real) and eps >= 0 and isinstance(momentum, numbers.Real) and 0 <= momentum <= 1):
+            raise ShapeError(f"{type(self).__name__}: eps is {eps!r} and momentum {momentum!r}, wanted eps >= 0 and a "
+                             "momentum from 0 to 1")
         self.num_features, self.eps, self.momentum = int(num_features), float(eps), float(momentum)
         shape = (self.num_features,)
         self._add_parameter("weight", draw(1.0, shape))

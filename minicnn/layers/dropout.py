@@ -1,5 +1,6 @@
 """Dropout."""
 
+import numbers
 import secrets
 
 from minicnn.errors import ShapeError
@@ -43,7 +44,7 @@ class Dropout(Layer):
 
     def __init__(self, p=0.5, seed=None):
         super().__init__()
-        if not isinstance(p, (int, float)) or isinstance(p, bool) or not 0 <= p < 1:
+        if not isinstance(p, numbers.Real) or isinstance(p, bool) or not 0 <= p < 1:
             raise ShapeError(f"Dropout: p is {p!r}, wanted a number in [0, 1)")
         self.p = float(p)
         self.seed(secrets.randbits(63) if seed is None else seed)

@@ -1,5 +1,9 @@
 """Local response normalisation across maps."""
 
+import math
+import numbers
+
+from minicnn import backends
 from minicnn.errors import ShapeError
 from minicnn.layers.base import Layer
 
@@ -55,6 +59,9 @@ class LRN(Layer):
             raise ShapeError(f"LRN: size is {size!r}, wanted an odd int >= 1: a window has a map in its middle")
         if alpha_mode not in ("sum", "mean"):
             raise ShapeError(f"LRN: alpha_mode is {alpha_mode!r}, wanted 'sum' or 'mean'")
+        for name, value in (("alpha", alpha), ("beta", beta), ("k", k)):
+            if not isinstance(value, numbers.Real) or not 0 <= value < math.inf:
+                raise ShapeError(f"LRN: {name} is {value!r}, wanted a finite number >= 0")
         self.size, self.alpha, self.beta, self.k = int(size), float(alpha), float(beta), float(k)
         self.alpha_mode = alpha_mode
 
@@ -72,6 +79,9 @@ class LRN(Layer):
         if len(shape) != 4:
             raise ShapeError(f"{self}: got an input of shape {tuple(shape)}, wanted (N, C, H, W)")
         return tuple(shape)
+
+    def workspace_bytes(self, shape):
+        return backends.get(self.backend).lrn_workspace(shape, self.dtype.itemsize)
 
     def settings(self):
         alpha = f"{self.alpha:g}/n" if self.alpha_mode == "mean" else f"{self.alpha:g}"

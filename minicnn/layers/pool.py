@@ -1,5 +1,6 @@
 """Max and average pooling."""
 
+from minicnn import backends
 from minicnn.errors import ShapeError
 from minicnn.layers.base import Layer
 from minicnn.windows import Window
@@ -27,6 +28,10 @@ class _Pool2d(Layer):
             if axis.sees_only_padding(pixels):
                 raise ShapeError(f"{self}: for an input of shape {tuple(shape)}, a window sees only padding")
         return (*shape[:2], *size)
+
+    def workspace_bytes(self, shape):
+        self.output_shape(shape)
+        return backends.get(self.backend).pool2d_workspace(shape, self.window, self.dtype.itemsize)
 
     def settings(self):
         return self.window.settings()

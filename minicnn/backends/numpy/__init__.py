@@ -7,9 +7,15 @@ from minicnn.backends.numpy.dropout import dropout, dropout_backward
 from minicnn.backends.numpy.im2col import col2im, im2col
 from minicnn.backends.numpy.linear import linear, linear_backward
 from minicnn.backends.numpy.losses import softmax, softmax_cross_entropy, softmax_cross_entropy_backward
-from minicnn.backends.numpy.lrn import lrn, lrn_backward
+from minicnn.backends.numpy.lrn import lrn, lrn_backward, lrn_workspace
 from minicnn.backends.numpy.optim import adam_update, sgd_update
-from minicnn.backends.numpy.pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from minicnn.backends.numpy.pool import (
+    avg_pool2d,
+    avg_pool2d_backward,
+    max_pool2d,
+    max_pool2d_backward,
+    pool2d_workspace,
+)
 from minicnn.backends.numpy.relu import relu, relu_backward
 from minicnn.backends.numpy.sigmoid import sigmoid, sigmoid_backward
 from minicnn.backends.numpy.tanh import tanh, tanh_backward
@@ -17,8 +23,8 @@ from minicnn.backends.numpy.tanh import tanh, tanh_backward
 __all__ = [
     "adam_update", "asarray", "astype", "avg_pool2d", "avg_pool2d_backward", "batchnorm", "batchnorm_backward",
     "batchnorm_inference", "col2im", "concatenate", "conv2d", "conv2d_backward", "conv2d_workspace", "copy",
-    "dropout", "dropout_backward", "im2col", "linear", "linear_backward", "lrn", "lrn_backward", "max_pool2d",
-    "max_pool2d_backward", "relu", "relu_backward", "require_usable", "sgd_update", "sigmoid", "sigmoid_backward",
-    "softmax", "softmax_cross_entropy", "softmax_cross_entropy_backward", "tanh", "tanh_backward", "to_numpy",
-    "zeros",
+    "dropout", "dropout_backward", "im2col", "linear", "linear_backward", "lrn", "lrn_backward", "lrn_workspace",
+    "max_pool2d", "max_pool2d_backward", "pool2d_workspace", "relu", "relu_backward", "require_usable",
+    "sgd_update", "sigmoid", "sigmoid_backward", "softmax", "softmax_cross_entropy",
+    "softmax_cross_entropy_backward", "tanh", "tanh_backward", "to_numpy", "zeros",
 ]

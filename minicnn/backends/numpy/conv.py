@@ -5,9 +5,9 @@ With the weights as a matrix W (O, K), K = KH·KW·C, and the columns of some wi
     forward     Y  = W·Xᵀ + b                 (O, P)
     backward    dW = Σ dY·X,   dX = dYᵀ·W     then col2im adds dX to the pixels
 
-A piece is a few small images or a band of rows of one large image, cut by shape alone so that its columns take about
-`COLUMN_BYTES` whatever the batch. Backward computes the columns anew: that costs far less than keeping them (2.1 GiB for
-AlexNet at batch 128).
+A piece is a few small images or a band of rows of one large image (at least one row), cut by shape alone so that its X and
+Y take at most `COLUMN_BYTES` whatever the batch. Backward computes the columns anew: that costs far less than keeping them
+(2.1 GiB for AlexNet at batch 128).
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from minicnn.backends.numpy import parallel
 from minicnn.backends.numpy.arrays import empty
 from minicnn.backends.numpy.im2col import gather, interior, pad_channels_last, padded_shape, scatter
 
-COLUMN_BYTES = 8 * 2**20
+COLUMN_BYTES = 9 * 2**20  # conv2 of AlexNet, the largest for its maps, just fits as one piece
 SHARES = 16  # a batch is cut into at least so many pieces; backward adds dW within a share, then over them, in order
 
 
@@ -42,7 +42,7 @@ def conv2d_workspace(shape, channels_out, window, itemsize, groups=1):
     n, c, *size = shape
     oh, ow = window.output_size(size)
     depth = window.kernel[0] * window.kernel[1] * c // groups
-    images, rows = _piece_size(n, oh, ow, depth * itemsize)
+    images, rows = _piece_size(n, oh, ow, (depth + channels_out // groups) * itemsize)
     canvas = np.prod(padded_shape((images, c // groups, *size), window))
     return int((2 * images * rows * ow * depth + 2 * canvas + channels_out // groups * (images * rows * ow + depth))
                * itemsize)
@@ -54,9 +54,9 @@ def _group_slices(groups, x, w):
     return [(slice(g * c, (g + 1) * c), slice(g * o, (g + 1) * o)) for g in range(groups)]
 
 
-def _piece_size(images, oh, ow, column_bytes):
+def _piece_size(images, oh, ow, bytes_a_window):
     """How many images, and how many output rows of each, make a piece: whole images, or a band of one."""
-    rows = max(1, COLUMN_BYTES // (ow * column_bytes))
+    rows = max(1, COLUMN_BYTES // (ow * bytes_a_window))
     if rows < oh:
         return 1, -(-oh // -(-oh // rows))  # bands of nearly equal height
     return min(rows // oh, -(-images // SHARES)), oh
@@ -70,7 +70,7 @@ def _as_matrix(w):
 def _forward(x, w, b, y, window):
     matrix = _as_matrix(w)
     oh, ow = y.shape[2:]
-    images, rows = _piece_size(len(x), oh, ow, matrix[0].nbytes)
+    images, rows = _piece_size(len(x), oh, ow, sum(matrix.shape) * x.itemsize)
 
     def piece(start, stop, top, bottom):
         cols = _columns(x[start:stop], top, bottom, ow, window)                                 # (P, K)
@@ -101,7 +101,7 @@ def _columns(x, top, bottom, ow, window):
 def _backward(dy, x, w, dx, window):
     """dW (O, C, KH, KW) and db (O,) of one group; fills dx."""
     matrix = _as_matrix(w)
-    images, rows = _piece_size(len(x), *dy.shape[2:], matrix[0].nbytes)
+    images, rows = _piece_size(len(x), *dy.shape[2:], sum(matrix.shape) * x.itemsize)
     share = -(-len(x) // SHARES)
     share = -(-share // images) * images  # a share is a whole number of pieces
 

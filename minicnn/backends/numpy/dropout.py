@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from minicnn.backends.numpy import parallel
+
 
 def dropout(x, p, key):
     """y = x·keep/(1 − p) and the mask `keep` (bool): each element is kept with probability 1 − p.
@@ -21,6 +23,7 @@ def dropout_backward(dy, keep, p):
 
 
 def _scaled(x, keep, p):
-    y = np.multiply(x, keep, order="C")
+    x = np.ascontiguousarray(x)
+    y = parallel.keep_where(keep, x, np.empty_like(x))
     y *= 1 / (1 - p)
     return y

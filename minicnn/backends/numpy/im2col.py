@@ -90,7 +90,9 @@ def pad_channels_last(x, padded, window, first=0):
     """Fill padded (N, height, WP, C) with rows first … first + height of the zero-padded canvas of x (N, C, H, W)."""
     h, w = x.shape[2:]
     top, left = first - window.rows.before, window.columns.before  # row 0 of `padded` is row `top` of x
-    above, below = max(0, -top), min(len(padded[0]), h - top)
+    height = padded.shape[1]
+    above = min(max(0, -top), height)  # rows of padding over the image, …
+    below = max(above, min(height, h - top))  # … and the first row under it
     padded[:, :above] = 0
     padded[:, below:] = 0
     padded[:, above:below, :left] = 0

@@ -5,6 +5,8 @@ the band faster than NumPy adds `size` shifted copies of a map that has left the
 one more column. Powers by β = 3/4 are two square roots.
 """
 
+import math
+
 import numpy as np
 
 from minicnn.backends.numpy import parallel
@@ -40,11 +42,18 @@ def lrn_backward(dy, x, size, alpha, beta, k):
             ratio = np.multiply(direct, image, out=parallel.scratch("lrn ratio", image.shape, image.dtype))
             ratio /= s
             np.matmul(spread, ratio, out=s)
+            if not np.isfinite(s[0]).all():
+                _sum_neighbours(spread, ratio, s)
             s *= image
             out -= s
 
     parallel.run(images, parallel.image_ranges(x))
     return dx
+
+
+def lrn_workspace(shape, itemsize):
+    """Bytes of the buffers that one thread holds in the backward pass: squares, s, power and ratio of one image."""
+    return (4 * math.prod(shape[1:]) + math.prod(shape[2:])) * itemsize
 
 
 def _band(channels, size, alpha, k, dtype):
@@ -67,7 +76,17 @@ def _scale(image, band):
     squares = parallel.scratch("lrn squares", (channels + 1, pixels), image.dtype)
     np.multiply(image, image, out=squares[:-1])
     squares[-1] = 1
-    return np.matmul(band, squares, out=parallel.scratch("lrn scale", image.shape, image.dtype))
+    scale = np.matmul(band, squares, out=parallel.scratch("lrn scale", image.shape, image.dtype))
+    if not np.isfinite(scale[0]).all():  # 0·∞ is NaN: map 0 is finite only if all are
+        _sum_neighbours(band, squares, scale)
+    return scale
+
+
+def _sum_neighbours(band, values, out):
+    """out = band·values without the zeros of the band, so that a map that is not finite spoils its neighbours alone."""
+    for row, target in zip(band, out):
+        near = np.flatnonzero(row)
+        np.matmul(row[near], values[near], out=target)
 
 
 def _power(s, beta):

@@ -6,6 +6,8 @@ of window (p, q) then lies in phase (i mod s, j mod s) at (p + i div s, q + j di
 of an image lie behind each other; windows that would run over the edge of a map give numbers that nobody reads.
 """
 
+import math
+
 import numpy as np
 
 from minicnn.backends.numpy import parallel
@@ -74,7 +76,7 @@ def max_pool2d_backward(dy, argmax, shape, window):
             where = grid.spread(argmax[n], "pool where")
             for tap, target in grid.taps(phases):
                 chosen = np.equal(where, tap, out=parallel.scratch("pool chosen", where.shape, np.bool_))
-                target += np.multiply(g, chosen, out=parallel.scratch("pool part", g.shape, dy.dtype))
+                target += parallel.keep_where(chosen, g, parallel.scratch("pool part", g.shape, dy.dtype))
             grid.join(phases, dx[n])
 
     parallel.run(images, parallel.image_ranges(dx))
@@ -116,6 +118,12 @@ def avg_pool2d_backward(dy, shape, window, count_include_pad):
 
     parallel.run(images, parallel.image_ranges(dx))
     return dx
+
+
+def pool2d_workspace(shape, window, itemsize):
+    """Bytes of the buffers that one thread holds in the backward pass of max-pooling: phases, dy and masks of one image."""
+    grid = _Grid(shape, window)
+    return (math.prod(grid.phases_shape) + 3 * grid.length) * itemsize + grid.length * (grid.tap_dtype.itemsize + 1)
 
 
 class _Grid:

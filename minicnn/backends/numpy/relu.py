@@ -18,5 +18,5 @@ def relu_backward(dy, y):
     """dx = dy where y > 0, else 0: at y = 0 the derivative is taken as 0."""
     dy = np.ascontiguousarray(dy)
     dx = empty(dy.shape, dy.dtype)
-    parallel.elementwise(lambda g, a, out: np.multiply(g, a > 0, out=out), dy, y, dx)
+    parallel.elementwise(lambda g, a, out: parallel.keep_where(a > 0, g, out), dy, y, dx)
     return dx

@@ -7,7 +7,7 @@ from minicnn.backends.numpy.arrays import empty
 
 
 def sigmoid(x):
-    """y = 1/(1 + e^−x), any shape, as (1 + tanh(x/2))/2: tanh saturates where e^−x would overflow."""
+    """y = 1/(1 + e^−x), any shape; for x < 0 as e^x/(1 + e^x), so that nothing overflows and small y keep their digits."""
     x = np.ascontiguousarray(x)
     y = empty(x.shape, x.dtype)
     parallel.elementwise(_forward, x, y)
@@ -15,10 +15,8 @@ def sigmoid(x):
 
 
 def _forward(x, y):
-    np.multiply(x, 0.5, out=y)
-    np.tanh(y, out=y)
-    y += 1
-    y *= 0.5
+    e = np.exp(-np.abs(x))
+    np.divide(np.where(x >= 0, 1, e), 1 + e, out=y)
 
 
 def sigmoid_backward(dy, y):

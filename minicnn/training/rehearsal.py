@@ -1,0 +1,54 @@
+"""A dry run: a few real batches and a real checkpoint, in a folder that is gone afterwards."""
+
+import contextlib
+import itertools
+import tempfile
+
+import numpy as np
+
+from minicnn.errors import StateError
+from minicnn.training.checkpoint import Checkpoint
+from minicnn.training.folder import RunFolder
+
+
+class FirstBatches:
+    """The first `count` batches of each epoch of `batches`.
+
+    Parameters
+    ----------
+    batches : Batches
+    count : int
+    """
+
+    def __init__(self, batches, count):
+        self._batches, self._count = batches, min(count, len(batches))
+        self.dataset, self.statistics = batches.dataset, batches.statistics
+
+    def __len__(self):
+        return self._count
+
+    def epoch(self, epoch=0, start=0):
+        with contextlib.closing(self._batches.epoch(epoch, start)) as batches:
+            yield from itertools.islice(batches, self._count - start)
+
+
+def rehearse(trainer):
+    """Train on two batches, validate on one, write a checkpoint and take it over again; return the history.
+
+    The trainer's network is changed by it. Nothing stays on the disk.
+
+    Raises
+    ------
+    StateError
+        The weights that came back from the checkpoint are not those that went into it.
+    """
+    trainer.batches, trainer.validation = FirstBatches(trainer.batches, 2), FirstBatches(trainer.validation, 1)
+    with tempfile.TemporaryDirectory() as path, RunFolder(path) as folder:
+        trainer.folder = folder
+        history = trainer.fit(1)
+        before = trainer.net.state_dict()
+        trainer.restore(Checkpoint(folder.last))
+        after = trainer.net.state_dict()
+        if any(not np.array_equal(before[name], after[name]) for name in before):
+            raise StateError("a checkpoint gave back other weights than it was given")
+    return history
