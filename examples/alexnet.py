@@ -205,6 +205,9 @@ RECIPES = {recipe.name: recipe for recipe in (
 )}
 
 
+FIRST_STD = 0.015  # of conv1 with init="he", a fifth of He's: the filters are then soon what was learnt, not what was drawn
+
+
 def alexnet(recipe="paper", num_classes=None, width=1.0, init="published", seed=0):
     """One of the seven AlexNets.
 
@@ -217,7 +220,7 @@ def alexnet(recipe="paper", num_classes=None, width=1.0, init="published", seed=
     width : float
         Factor on the number of maps and of dense units: 0.25 gives a quarter of them, and a sixteenth of the work.
     init : "published" or "he"
-        As the recipe's authors started their network, or He-normal with biases 0. The paper's own N(0, 0.01) with biases
+        As the recipe's authors started their network, or He-normal (conv1: N(0, 0.015)) with biases 0. The paper's own N(0, 0.01) with biases
         of 1 presupposes pixels of 0 … 255: with others its logits hardly depend on the image, and the loss stays at log K.
     seed : int
         Of the weights and of dropout.
@@ -294,7 +297,7 @@ def _start(layer, row, recipe, init, seed):
     fan_in = layer.weight.data[0].size
     published = {"normal": Normal(row.std), "xavier": XavierUniform(), "fan-in": Uniform(fan_in**-0.5)}[recipe.weights]
     if init == "he":
-        layer.initialize(HeNormal(), 0.0, seed)
+        layer.initialize(Normal(FIRST_STD) if row.name == "conv1" else HeNormal(), 0.0, seed)
     else:
         layer.initialize(published, published if recipe.weights == "fan-in" else row.bias, seed)
     layer.bias.lr_mult, layer.bias.decay_mult = recipe.bias_lr, recipe.bias_decay

@@ -10,7 +10,7 @@ import pytest
 
 from minicnn.data import ArrayImages, Augmentation, Batches, PixelStatistics
 from minicnn.data.augment import draw_epoch, draw_noise
-from minicnn.errors import DataError, ShapeError
+from minicnn.errors import DataError, DtypeError, ShapeError
 
 SIDE, COUNT = 11, 23
 
@@ -181,7 +181,8 @@ def test_batches_that_are_kept_keep_their_pixels():
 
 
 def test_memory_of_dropped_batches_is_used_again():
-    made = batches(workers=1, batch_size=2)
+    data = dataset(24, side=80)
+    made = Batches(data, 2, 76, PixelStatistics.fit(data), workers=1)  # 139 kB: small ones are left to NumPy
     addresses = []
     for epoch in range(4):
         for batch in made.epoch(epoch):
@@ -190,10 +191,16 @@ def test_memory_of_dropped_batches_is_used_again():
 
 
 @pytest.mark.parametrize("wrong,error,words", [
-    ({"crop": 12}, ShapeError, "crop must be from 1 to 11"),
+    ({"crop": 12}, ShapeError, "crop must be a whole number from 1 to 11"),
     ({"crop": 0}, ShapeError, "crop must be"),
-    ({"batch_size": 0}, DataError, "at least 1"),
-    ({"workers": 0}, DataError, "at least 1"),
+    ({"crop": 1.5}, ShapeError, "crop must be a whole number from 1 to 11, .* not 1.5"),
+    ({"batch_size": 0}, DataError, "batch_size must be a whole number, at least 1, not 0"),
+    ({"batch_size": 2.5}, DataError, "batch_size must be a whole number, at least 1, not 2.5"),
+    ({"workers": 0}, DataError, "workers must be a whole number, at least 1, not 0"),
+    ({"seed": 0.5}, DataError, "seed must be a whole number, not 0.5"),
+    ({"dtype": "int32"}, DtypeError, "got dtype int32, wanted float32 or float64"),
+    ({"dtype": "float33"}, DtypeError, "got dtype 'float33', wanted"),
+    ({"dtype": None}, DtypeError, "got dtype None, wanted"),
     ({"pixels": "255"}, DataError, "'255'"),
     ({"views": "five"}, DataError, "'five'"),
     ({"views": "ten", "augment": FULL}, DataError, "for evaluation"),
@@ -203,3 +210,14 @@ def test_memory_of_dropped_batches_is_used_again():
 def test_senseless_settings_are_refused(wrong, error, words):
     with pytest.raises(error, match=words):
         batches(**wrong)
+
+
+@pytest.mark.parametrize("wrong,words", [
+    ({"start": -1}, "start must be a whole number, at least 0, not -1"),
+    ({"start": 6}, "start must be from 0 to 5, the number of batches, not 6"),
+    ({"start": 1.0}, "start must be a whole number"),
+    ({"epoch": 0.5}, "epoch must be a whole number"),
+])
+def test_an_epoch_that_there_is_not_is_refused_at_once(wrong, words):
+    with pytest.raises(DataError, match=words):
+        batches(augment=FULL).epoch(**wrong)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minicnn.data import ImageFolder, PixelCache, folder, open_dataset, split_indices
+from minicnn.data import ImageFolder, PixelCache, folder, open_dataset
 from minicnn.errors import DataError
 
 
@@ -54,6 +54,27 @@ def test_val_goes_before_test(tmp_path):
     assert len(open_dataset(tmp_path, size=8)[1]) == 2
 
 
+@pytest.mark.parametrize("name", ["dev", "eval", "holdout"])
+def test_dev_eval_and_holdout_go_before_test(tmp_path, name):
+    for part, count in (("train", 3), ("test", 2), (name, 1)):
+        make(tmp_path / part, cat=count, dog=count)
+    train, val = open_dataset(tmp_path, size=8, warn=pytest.fail)
+    assert (train.classes, len(train), len(val)) == (("cat", "dog"), 6, 2)
+
+
+@pytest.mark.parametrize("loose", [0, 1])  # a stray picture makes no class of it
+def test_train_beside_a_folder_of_unknown_purpose_is_split(tmp_path, loose):
+    make(tmp_path / "train", cat=5, dog=5)
+    make(tmp_path / "Unlabeled", x=4, y=4)
+    for k in range(loose):
+        paint(tmp_path / "train" / f"{k}.png")
+    told = []
+    train, val = open_dataset(tmp_path, size=8, warn=told.append)
+    assert (train.classes, len(train), len(val)) == (("cat", "dog"), 8, 2)
+    assert len(told) == 1 and "train is taken for the training part" in told[0] and "and Unlabeled is left out" in told[0]
+    assert open_dataset(tmp_path, size=8, warn=told.append)[0].names == train.names
+
+
 def test_a_lone_train_folder_is_split(tmp_path):
     make(tmp_path / "train", ant=5, bee=5)
     train, val = open_dataset(tmp_path, size=8)
@@ -61,8 +82,16 @@ def test_a_lone_train_folder_is_split(tmp_path):
 
 
 def test_train_is_also_a_thing_in_photographs(tmp_path):
-    train, _ = open_dataset(make(tmp_path, bus=5, car=5, train=5), size=8)
+    paint(make(tmp_path, bus=5, car=5, train=5) / "train" / "steam" / "a.png")
+    paint(tmp_path / "train" / "steam too" / "a.png")
+    train, _ = open_dataset(tmp_path, size=8, warn=pytest.fail)
     assert train.classes == ("bus", "car", "train")
+
+
+def test_trains_in_one_folder_below_are_a_class_too(tmp_path):
+    for name in ("bus", "train"):
+        make(tmp_path / name, photos=5)
+    assert open_dataset(tmp_path, size=8, warn=pytest.fail)[0].classes == ("bus", "train")
 
 
 def test_split_by_class(tmp_path):
@@ -74,20 +103,6 @@ def test_split_by_class(tmp_path):
     again, _ = open_dataset(tmp_path, size=8, seed=4)
     other, _ = open_dataset(tmp_path, size=8, seed=5)
     assert again.names == train.names != other.names
-
-
-@pytest.mark.parametrize("seed", [0, -1, 2**70])
-def test_split_of_a_class_ignores_the_others(seed):
-    labels = np.array([0] * 20 + [1] * 30)
-    more = np.concatenate([labels, [1] * 15])
-    assert set(split_indices(labels, seed)[1][:4]) == set(split_indices(more, seed)[1][:4])
-    train, val = split_indices(more, seed)
-    assert sorted([*train, *val]) == list(range(65))
-
-
-def test_a_class_of_two_gives_one_to_each_part():
-    train, val = split_indices([0, 0, 1, 1])
-    assert len(train) == len(val) == 2
 
 
 def test_a_class_of_one_cannot_be_split(tmp_path):

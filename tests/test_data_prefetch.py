@@ -3,7 +3,6 @@
 import threading
 import time
 
-import numpy as np
 import pytest
 
 from minicnn.data.prefetch import available_cores, ordered_map

@@ -1,13 +1,15 @@
 """From a dataset to what a network eats: batches of cropped, centred, scaled NCHW pixels, made ahead of the step."""
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 
 from minicnn.buffers import BufferPool
 from minicnn.data.augment import draw_epoch, draw_noise
+from minicnn.data.checks import check_whole
 from minicnn.data.prefetch import ordered_map
-from minicnn.errors import DataError, ShapeError
+from minicnn.errors import DataError, DtypeError, ShapeError
 
 AHEAD = 2  # batches ready or in hand beyond the one that the step works on
 
@@ -62,17 +64,17 @@ class Batches:
             raise DataError("Batches: the dataset has no images")
         if dataset.image(0).shape != statistics.mean.shape:
             raise ShapeError(f"Batches: images are {dataset.image(0).shape}, the mean image {statistics.mean.shape}")
-        if not 1 <= crop <= side:
-            raise ShapeError(f"Batches: crop must be from 1 to {side}, the side of the images, not {crop}")
-        if batch_size < 1 or workers < 1:
-            raise DataError(f"Batches: batch_size and workers must be at least 1, not {batch_size} and {workers}")
+        if not isinstance(crop, Integral) or not 1 <= crop <= side:
+            raise ShapeError(f"Batches: crop must be a whole number from 1 to {side}, the side of the images, not {crop!r}")
+        check_whole("Batches", 1, batch_size=batch_size, workers=workers)
+        check_whole("Batches", seed=seed)
         if pixels not in ("unit", "raw") or views not in ("centre", "ten"):
             raise DataError(f'Batches: pixels are "unit" or "raw", views "centre" or "ten"; not {pixels!r}, {views!r}')
         if augment is not None and views == "ten":
             raise DataError("Batches: ten views are for evaluation; leave augment out")
         self.dataset, self.batch_size, self.crop, self.statistics = dataset, batch_size, crop, statistics
         self.augment, self.views, self.seed, self.workers = augment, views, seed, workers
-        self.dtype = np.dtype(dtype)
+        self.dtype = _float_dtype(dtype)
         self._mean = np.ascontiguousarray(statistics.mean.transpose(2, 0, 1), self.dtype)  # (3, S, S)
         scale = 1 / statistics.std if pixels == "unit" else np.ones(3)
         self._scale = scale.reshape(3, 1, 1).astype(self.dtype)
@@ -83,23 +85,26 @@ class Batches:
         return -(-len(self.dataset) // self.batch_size)
 
     def epoch(self, epoch=0, start=0):
-        """Yield the epoch's batches from number `start` on, while threads make the next ones.
+        """A generator of the epoch's batches from number `start` on, while threads make the next ones.
 
         Closing the generator ends its threads; use `contextlib.closing` where a loop may be left early.
 
         Raises
         ------
         DataError
-            An image could not be read; the message names it.
+            At once: `start` is not from 0 to the number of batches. In its turn: an image could not be read; the
+            message names it.
         """
+        check_whole("Batches.epoch", 0, epoch=epoch, start=start)
+        if start > len(self):
+            raise DataError(f"Batches.epoch: start must be from 0 to {len(self)}, the number of batches, not {start}")
         draws = None
         order = np.arange(len(self.dataset))
         if self.augment is not None:
             draws = draw_epoch(self.augment, len(self.dataset), self._room, self.seed, epoch)
             order = draws.order
         cuts = [order[i : i + self.batch_size] for i in range(start * self.batch_size, len(order), self.batch_size)]
-        yield from ordered_map(lambda rows: self._assemble(rows, draws, epoch), cuts, self.workers,
-                               max(AHEAD, self.workers))
+        return ordered_map(lambda rows: self._assemble(rows, draws, epoch), cuts, self.workers, max(AHEAD, self.workers))
 
     def _assemble(self, indices, draws, epoch):
         views = _ten_views(self._room) if self.views == "ten" else [(self._room // 2, self._room // 2, False)]
@@ -130,6 +135,16 @@ class Batches:
             pixels, mean = pixels[:, ::-1], mean[:, :, ::-1]
         out[...] = pixels.transpose(2, 0, 1)
         out -= mean
+
+
+def _float_dtype(dtype):
+    try:
+        name = repr(dtype) if dtype is None else np.dtype(dtype).name
+    except TypeError:
+        name = repr(dtype)
+    if name not in ("float32", "float64"):
+        raise DtypeError(f"Batches: got dtype {name}, wanted float32 or float64")
+    return np.dtype(name)
 
 
 def _ten_views(room):

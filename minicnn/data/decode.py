@@ -10,12 +10,13 @@ from PIL import Image, UnidentifiedImageError
 from minicnn.data.describe import describe_head, printable
 from minicnn.errors import DataError
 
-PIXEL_LIMIT = 64_000_000  # width·height above which a file is refused before anything is decoded
+PIXEL_LIMIT = 128_000_000  # width·height above which a file is refused before anything is decoded; phones make 108
 
 # Only plain picture formats: Pillow would hand an EPS to Ghostscript whatever its suffix says.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 ORIENTATION = 0x0112  # the EXIF tag; its values 2-8 and what undoes each (Exif 2.32, section 4.6.4)
+BITS_PER_SAMPLE, MAX_SAMPLE_VALUE = 258, 281  # tags of TIFF 6.0, section 8
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -31,8 +32,9 @@ def prepare(image, size=256):
     """Turn a picture upright, make it RGB, scale its shorter side to `size` and keep the central square.
 
     Alpha and transparent colours are laid on white. 16-bit grey keeps its high byte, as Pillow does for 16-bit RGB, so
-    that a gradient stays a gradient. CMYK is converted without a colour profile. Of an animation the first frame
-    counts. Scaling is bilinear with anti-aliasing.
+    that a gradient stays a gradient; of a TIFF that states fewer bits, such as 12, it keeps the highest eight of
+    those. CMYK is converted without a colour profile. Of an animation the first frame counts. Scaling is bilinear with
+    anti-aliasing.
 
     Parameters
     ----------
@@ -103,11 +105,22 @@ def to_rgb(image):
 
 def _from_16_bit(image):
     values = np.asarray(image)
-    grey = (values >> 8).astype(np.uint8)
+    grey = (values >> (_stated_bits(image, values.max()) - 8)).astype(np.uint8)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         grey[values == transparent] = 255
     return Image.fromarray(grey).convert("RGB")
+
+
+def _stated_bits(image, highest):
+    """Bits that a sample of 16 makes use of: fewer than 16 if a TIFF says so, and no value belies it.
+
+    A MaxSampleValue of 4095 states 12 bits; one of 3017 is the brightest value of this one picture and states nothing.
+    """
+    tags = getattr(image, "tag_v2", {})
+    bits, tops = (np.atleast_1d(tags.get(tag, 0)).tolist() for tag in (BITS_PER_SAMPLE, MAX_SAMPLE_VALUE))
+    stated = bits + [top.bit_length() for top in tops if isinstance(top, int) and top & (top + 1) == 0]
+    return next((count for count in range(8, 16) if count in stated and highest < 2**count), 16)
 
 
 def _from_wide(image):

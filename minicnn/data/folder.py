@@ -9,12 +9,12 @@ from minicnn.data.cache import PixelCache
 from minicnn.data.decode import read_image
 from minicnn.data.describe import printable
 from minicnn.data.prefetch import available_cores, ordered_map
-from minicnn.data.scan import check_folder, class_folders, image_files, list_folder
+from minicnn.data.scan import check_folder, class_folders, holds_classes, image_files, list_folder
 from minicnn.data.split import split_indices
 from minicnn.errors import DataError
 
 TRAIN_NAMES = ("train", "training")
-VAL_NAMES = ("val", "valid", "validation", "test", "testing")  # the first that is there
+VAL_NAMES = ("val", "valid", "validation", "dev", "eval", "holdout", "test", "testing")  # the first that is there
 NAMED = 10  # broken files named in a warning
 
 
@@ -22,7 +22,8 @@ class ImageFolder:
     """The images in `root`/<class>/, at any depth below the class.
 
     Every file with an image's suffix is decoded once here, by threads, before anything is trained: what cannot be
-    read is left out and listed in `skipped`, and what can be read fills the cache.
+    read is left out and listed in `skipped`, and what can be read fills the cache. Links are followed, but a file comes
+    once however many links lead to it; in `skipped` are also links to an image of another class.
 
     Parameters
     ----------
@@ -56,17 +57,14 @@ class ImageFolder:
         folders = class_folders(root)
         self.classes, self.size = tuple(folders), size
         self._cache = PixelCache() if cache is None else cache
-        files = [
-            (f"{name}/{file}", path, label)
-            for label, (name, folder) in enumerate(folders.items())
-            for file, path in image_files(folder)
-        ]
-        reasons = self._read_all([path for _, path, _ in files], workers or available_cores(), progress)
+        files, doubles = image_files(root, folders)
+        workers = available_cores() if workers is None else workers
+        reasons = self._read_all([path for _, _, path in files], workers, progress)
         judged = list(zip(files, reasons, strict=True))
-        self.skipped = [(path, reason) for (_, path, _), reason in judged if reason is not None]
+        self.skipped = [(path, reason) for (_, _, path), reason in judged if reason is not None] + doubles
         usable = [file for file, reason in judged if reason is None]
-        self.names, self.paths = [name for name, _, _ in usable], [path for _, path, _ in usable]
-        self.labels = np.array([label for _, _, label in usable], np.int64)
+        self.names, self.paths = [name for _, name, _ in usable], [path for _, _, path in usable]
+        self.labels = np.array([label for label, _, _ in usable], np.int64)
         self._check_classes(root)
 
     def __len__(self):
@@ -114,7 +112,9 @@ class ImageFolder:
 
 
 def open_folder(path, size=256, seed=0, warn=print, cache=None, workers=None, progress=None):
-    """Training and validation set from DIR/train/<class> and DIR/val/<class>, or from DIR/<class> by a seeded split.
+    """Training and validation set from DIR/train/<class> and DIR/val/<class>, or by a seeded split.
+
+    What is split is DIR/train/<class> where that is there, or else DIR/<class>.
 
     Parameters are those of `minicnn.data.open_dataset`.
 
@@ -124,12 +124,16 @@ def open_folder(path, size=256, seed=0, warn=print, cache=None, workers=None, pr
     """
     check_folder(path)
     cache = PixelCache() if cache is None else cache
-    train_path, val_path = _parts(path)
+    train_path, val_path, others = _parts(path)
     if train_path and val_path:
-        _check_same_classes(class_folders(train_path), class_folders(val_path))
+        _check_two_parts(train_path, val_path)
         train = ImageFolder(train_path, size, cache, workers, progress)
         val = ImageFolder(val_path, size, cache, workers, progress)
+        _warn_of_common_files(train, val, warn)
     else:
+        if others:
+            warn(f"{printable(train_path)} is taken for the training part, and a fifth of each of its classes is held out: "
+                 f"beside it is no folder called {', '.join(VAL_NAMES)}, and {_some(others)} is left out")
         whole = ImageFolder(train_path or path, size, cache, workers, progress)
         train, val = (whole.subset(part) for part in split_indices(whole.labels, seed, whole.classes))
         train.skipped = whole.skipped
@@ -151,21 +155,34 @@ def _some(words):
 
 
 def _parts(path):
-    """Paths of the training and validation folders, or None.
+    """Paths of the training and the validation folder, each or None, and the names of the folders beside a training one.
 
-    "train" is also a thing in photographs: beside other class folders and without a validation folder it is a class.
+    "train" is also a thing in photographs: beside other folders, none of which is for validation, it is a class, unless
+    what it holds looks like classes.
     """
     folders = {name.lower(): entry for name, entry in reversed(list_folder(path)) if os.path.isdir(entry)}
-    train = next((folders[name] for name in TRAIN_NAMES if name in folders), None)
-    val = next((folders[name] for name in VAL_NAMES if name in folders), None)
-    if train is None or (val is None and len(folders) > 1):
-        return None, None
-    return train, val
+    train, val = (next((folders.pop(name) for name in names if name in folders), None) for names in (TRAIN_NAMES, VAL_NAMES))
+    others = sorted(printable(os.path.basename(entry)) for entry in folders.values())
+    if train is None or (val is None and others and not holds_classes(train)):
+        return None, None, []
+    return train, val, others
 
 
-def _check_same_classes(train, val):
+def _check_two_parts(train_path, val_path):
+    if os.path.samefile(train_path, val_path):
+        raise DataError(f"{printable(train_path)} and {printable(val_path)} are the same folder (one is a link); images to "
+                        "validate on must not be those to train on")
+    train, val = class_folders(train_path), class_folders(val_path)
     only_train, only_val = [c for c in train if c not in val], [c for c in val if c not in train]
     if only_train or only_val:
         sides = ("training", only_train), ("validation", only_val)
         found = "; ".join(f"only in {side}: {_some(names)}" for side, names in sides if names)
         raise DataError(f"the classes of the training and validation folders differ; {found}")
+
+
+def _warn_of_common_files(train, val, warn):
+    known = set(map(os.path.realpath, train.paths))
+    common = sum(os.path.realpath(path) in known for path in val.paths)
+    if common:
+        warn(f"{common:,} of {len(val):,} validation images are links to training images or the reverse: "
+             "the validation error will look better than it is")

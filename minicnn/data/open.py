@@ -1,19 +1,19 @@
 """One function that recognises what lies in a folder."""
 
 from minicnn.data.cache import BUDGET, PixelCache
+from minicnn.data.checks import check_whole
 from minicnn.data.cifar10 import cifar10_files, open_cifar10
 from minicnn.data.folder import open_folder
 from minicnn.data.idx import idx_files, open_idx
 from minicnn.data.scan import check_folder
-from minicnn.errors import DataError
 
 
 def open_dataset(path, size=256, seed=0, warn=print, budget=BUDGET, workers=None, progress=None):
     """Open a folder as a training and a validation set.
 
     Recognised are, in this order: the idx files of MNIST and Fashion-MNIST (raw or .gz), CIFAR-10's own files (Python
-    or binary version), and images in DIR/train/<class> and DIR/val/<class>, or in DIR/<class> with a seeded fifth of
-    each class held out.
+    or binary version), and images in DIR/train/<class> and DIR/val/<class>, or in DIR/train/<class> or DIR/<class> alone
+    with a seeded fifth of each class held out.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def open_dataset(path, size=256, seed=0, warn=print, budget=BUDGET, workers=None
     seed : int
         Of the split, where one is made.
     warn : callable(str)
-        Told of what is left out or missing.
+        Told of what is left out, missing or in both parts.
     budget : int
         Bytes of decoded images kept in memory, for both sets together; the rest is decoded anew each time.
     workers : int or None
@@ -42,8 +42,8 @@ def open_dataset(path, size=256, seed=0, warn=print, budget=BUDGET, workers=None
         Nothing here can be trained on; the message says what was found and what was wanted.
     """
     check_folder(path)
-    if size < 1:
-        raise DataError(f"open_dataset: size must be at least 1, not {size}")
+    check_whole("open_dataset", 1, size=size, workers=1 if workers is None else workers)
+    check_whole("open_dataset", seed=seed)
     cache = PixelCache(budget)
     if idx_files(path):
         return open_idx(path, size, seed, warn, cache)

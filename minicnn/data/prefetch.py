@@ -4,6 +4,8 @@ import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
+from minicnn.data.checks import check_whole
+
 
 def available_cores():
     """Cores that this process may use, which in a container or under `taskset` are fewer than the machine has."""
@@ -34,6 +36,7 @@ def ordered_map(function, items, workers=2, ahead=2):
     >>> list(ordered_map(str.upper, "abc"))
     ['A', 'B', 'C']
     """
+    check_whole("background threads", 1, workers=workers)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="minicnn-data")
     pending = deque()
     try:

@@ -1,7 +1,10 @@
 """A validation part drawn from every class."""
 
+import zlib
+
 import numpy as np
 
+from minicnn.data.checks import check_whole
 from minicnn.errors import DataError
 
 FRACTION = 0.2  # of each class, rounded, at least one image
@@ -10,15 +13,15 @@ FRACTION = 0.2  # of each class, rounded, at least one image
 def split_indices(labels, seed=0, classes=None):
     """Divide 0..N-1 into training and validation indices, class by class.
 
-    A class's share depends on the seed, the class and its size only, so that images added to one class leave the
-    split of the others alone.
+    A class's share depends on the seed, the class's name and its size only, so that neither images added to another
+    class nor another class beside it change the share.
 
     Parameters
     ----------
     labels : array of integers, shape (N,)
     seed : int
     classes : sequence of str, optional
-        Names for the error message.
+        Their names; the labels themselves by default.
 
     Returns
     -------
@@ -27,7 +30,7 @@ def split_indices(labels, seed=0, classes=None):
     Raises
     ------
     DataError
-        A class has a single image, which cannot be in both parts.
+        There are no labels, or a class has a single image, which cannot be in both parts.
 
     Examples
     --------
@@ -36,14 +39,18 @@ def split_indices(labels, seed=0, classes=None):
     (12, 3, set())
     """
     labels = np.asarray(labels)
+    check_whole("split_indices", seed=seed)
+    if not labels.size:
+        raise DataError("split_indices: there are no labels, and so nothing to split")
     train, val = [], []
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
+        name = str(label if classes is None else classes[label])
         if len(members) < 2:
-            name = classes[label] if classes is not None else label
             raise DataError(f"class {name} has one usable image; at least two are needed, one of them for validation")
         held = max(1, round(FRACTION * len(members)))
-        order = np.random.default_rng([seed % 2**64, int(label)]).permutation(members)
+        key = zlib.crc32(name.encode("utf-8", "surrogatepass"))  # hash() differs from one process to the next
+        order = np.random.default_rng([seed % 2**64, key]).permutation(members)
         val.append(order[:held])
         train.append(order[held:])
     return np.sort(np.concatenate(train)), np.sort(np.concatenate(val))
