@@ -205,7 +205,7 @@ RECIPES = {recipe.name: recipe for recipe in (
 )}
 
 
-FIRST_STD = 0.015  # of conv1 with init="he", a fifth of He's: the filters are then soon what was learnt, not what was drawn
+FIRST_STD = 0.015  # of conv1 with init="he", a fifth of He's: its filters soon show what was learnt, not what was drawn
 
 
 def alexnet(recipe="paper", num_classes=None, width=1.0, init="published", seed=0):
@@ -220,8 +220,9 @@ def alexnet(recipe="paper", num_classes=None, width=1.0, init="published", seed=
     width : float
         Factor on the number of maps and of dense units: 0.25 gives a quarter of them, and a sixteenth of the work.
     init : "published" or "he"
-        As the recipe's authors started their network, or He-normal (conv1: N(0, 0.015)) with biases 0. The paper's own N(0, 0.01) with biases
-        of 1 presupposes pixels of 0 … 255: with others its logits hardly depend on the image, and the loss stays at log K.
+        As the recipe's authors started their network, or He-normal (conv1: N(0, 0.015²)) with biases 0. The paper's own
+        N(0, 0.01²) with biases of 1 presupposes pixels of 0 … 255: with others its logits hardly depend on the image, and
+        the loss stays at log K.
     seed : int
         Of the weights and of dropout.
 

@@ -6,8 +6,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for a checkout that was never installed
 
-from training_options import parse, settings_of
-
 import minicnn
 from alexnet import RECIPES, alexnet
 from minicnn import PlateauSchedule, StepSchedule, blas, data
@@ -16,6 +14,7 @@ from minicnn.training.command import UsageError, run
 from minicnn.training.folder import find_checkpoint, new_folder
 from minicnn.training.pictures import draw_pictures, first_filters, sample
 from minicnn.training.rehearsal import rehearse
+from training_options import parse, settings_of
 
 
 def warn(text):
@@ -101,6 +100,8 @@ class Run:
               f"{s['weight_decay']:g}, dropout {s['dropout']:g}, seed {s['seed']}")
         print(f"machine   {self.net.backend}, {blas.describe()}, {minicnn.get_num_threads()} threads")
         print(f"output    {where}", flush=True)
+        if blas.advice():
+            warn(blas.advice())
         return table
 
     def measure(self):
