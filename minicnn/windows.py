@@ -63,15 +63,6 @@ class Axis:
         """Is there a window none of whose taps lies on the input?"""
         return any(all(not 0 <= tap < size for tap in taps) for taps in self.taps(size))
 
-    def formula(self, size):
-        """The output size spelled out, e.g. '(227 − 11)/4 + 1 = 55'."""
-        padded = f"{size} + {self.before + self.after}" if self.before + self.after else f"{size}"
-        fraction = f"({padded} − {self.extent})/{self.stride}"
-        room = size + self.before + self.after - self.extent
-        if room % self.stride:
-            fraction = f"⌈{fraction}⌉" if self.ceil_mode else f"⌊{fraction}⌋"
-        return f"{fraction} + 1 = {self.output_size(size)}"
-
 
 @dataclass(frozen=True)
 class Window:

@@ -6,7 +6,7 @@ from minicnn.backends.numpy.conv import conv2d, conv2d_backward, conv2d_workspac
 from minicnn.backends.numpy.dropout import dropout, dropout_backward
 from minicnn.backends.numpy.im2col import col2im, im2col
 from minicnn.backends.numpy.linear import linear, linear_backward
-from minicnn.backends.numpy.losses import softmax, softmax_cross_entropy, softmax_cross_entropy_backward
+from minicnn.backends.numpy.losses import softmax_cross_entropy, softmax_cross_entropy_backward
 from minicnn.backends.numpy.lrn import lrn, lrn_backward, lrn_workspace
 from minicnn.backends.numpy.optim import adam_update, sgd_update
 from minicnn.backends.numpy.pool import (
@@ -25,6 +25,6 @@ __all__ = [
     "batchnorm_inference", "col2im", "concatenate", "conv2d", "conv2d_backward", "conv2d_workspace", "copy",
     "dropout", "dropout_backward", "im2col", "linear", "linear_backward", "lrn", "lrn_backward", "lrn_workspace",
     "max_pool2d", "max_pool2d_backward", "pool2d_workspace", "relu", "relu_backward", "require_usable",
-    "sgd_update", "sigmoid", "sigmoid_backward", "softmax", "softmax_cross_entropy",
+    "sgd_update", "sigmoid", "sigmoid_backward", "softmax_cross_entropy",
     "softmax_cross_entropy_backward", "tanh", "tanh_backward", "to_numpy", "zeros",
 ]
