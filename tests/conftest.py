@@ -1,8 +1,11 @@
 """What all tests share."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+os.environ.pop("OPENBLAS_CORETYPE", None)  # whoever's environment it is: the commands under test say nothing of it
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
