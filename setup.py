@@ -14,7 +14,7 @@ setup(
     packages=[*find_packages(include=["minicnn", "minicnn.*"]), "minicnn.kernels"],
     package_dir={"minicnn.kernels": "kernels"},  # kernels/ stands beside the package, and ships inside it
     package_data={"minicnn.kernels": ["*.cu", "*.md"]},
-    install_requires=["numpy>=2.0", "Pillow>=10.1", "threadpoolctl>=3.5", "tqdm>=4.60", "matplotlib>=3.8"],
+    install_requires=["numpy>=2.0", "Pillow>=11", "threadpoolctl>=3.5", "tqdm>=4.66", "matplotlib>=3.10"],
     extras_require={
         "cupy": ["cupy-cuda12x[ctk]>=14"],
         "safetensors": ["safetensors>=0.4"],
