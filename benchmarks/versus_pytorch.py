@@ -1,0 +1,138 @@
+"""AlexNet in minicnn beside PyTorch: seconds, peak memory, share of the machine's own matrix product.
+
+    python benchmarks/versus_pytorch.py                        # a training step of the single column at batch 128
+    python benchmarks/versus_pytorch.py --recipe torchvision --inference
+    python benchmarks/versus_pytorch.py --best                 # also PyTorch with channels last, compiled, and both
+
+Each contestant runs in a process of its own, so that its peak memory is its own; they take turns, step by step, so that a
+machine that slows down slows all of them. All do the same arithmetic in float32 on all cores.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from contestants import CONTESTANTS
+
+# OpenBLAS knows the processor better than a variable that was left in the environment
+ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "OPENBLAS_CORETYPE"}
+
+
+def serve(contestant, task):
+    """A contestant's own process: one step for every line on standard input, its seconds and peak memory as an answer."""
+    print(json.dumps(contestant.facts), flush=True)
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        getattr(contestant, task)()
+        seconds = time.perf_counter() - start
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        print(json.dumps({"seconds": seconds, "peak": peak}), flush=True)
+
+
+class Child:
+    """A contestant in its process."""
+
+    def __init__(self, name, args, task):
+        command = [sys.executable, __file__, "--serve", name, "--recipe", args.recipe, "--batch-size", str(args.batch_size)]
+        command += ["--inference"] * (task == "inference")
+        self.name = name
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
+        self.facts = json.loads(self.process.stdout.readline())
+        self.seconds, self.peak = [], 0
+
+    def step(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline())
+        self.seconds.append(answer["seconds"])
+        self.peak = answer["peak"]
+
+    @property
+    def median(self):
+        return statistics.median(self.seconds)
+
+
+def sgemm_peak(size=4096):
+    """FLOP/s of the machine's own float32 matrix product on all threads, the best of six."""
+    import numpy as np
+
+    a, b = (np.random.default_rng(i).standard_normal((size, size), np.float32) for i in range(2))
+    times = []
+    for _ in range(6):
+        start = time.perf_counter()
+        a @ b
+        times.append(time.perf_counter() - start)
+    return 2 * size**3 / min(times)
+
+
+def compare(args, task):
+    """Let the contestants take turns; [Child], and the peak of the matrix product."""
+    names = CONTESTANTS if args.best else list(CONTESTANTS)[:2]
+    children = [Child(name, args, task) for name in names]
+    for number in range(args.rounds + 1):
+        for child in children:
+            time.sleep(0.3)  # the other's threads stop spinning
+            child.step()
+        if number == 0:  # the first round warms up, and compiles
+            for child in children:
+                child.seconds.clear()
+        print(f"round {number} of {args.rounds}", end="\r", file=sys.stderr)
+    for child in children:
+        child.process.communicate()
+    probe = [sys.executable, __file__, "--sgemm"]
+    return children, float(subprocess.run(probe, env=ENVIRONMENT, check=True, capture_output=True, text=True).stdout)
+
+
+def table(children, peak, args, task):
+    """The result as Markdown."""
+    flop, eager = children[0].facts[task], children[1].median
+    lines = [f"{task}, `{args.recipe}`, batch {args.batch_size}, float32, {args.rounds} rounds; {machine()}; "
+             f"sgemm 4096³ {peak / 1e9:.0f} GFLOP/s", "",
+             "| | median (min–max) | ÷ PyTorch | peak memory | GFLOP/s | share of sgemm |", "|---|---|---|---|---|---|"]
+    for child in children:
+        cells = (f"{child.name} ({child.facts['version']})",
+                 f"{child.median:.3f} s ({min(child.seconds):.3f}–{max(child.seconds):.3f})", f"{child.median / eager:.2f}",
+                 f"{child.peak / 1e9:.2f} GB", f"{flop / child.median / 1e9:.0f}", f"{flop / child.median / peak:.0%}")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def machine():
+    """The processor's name and the number of usable cores."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        name = next((line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines()
+                     if line.startswith("model name")), name)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{name}, {cores} cores"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default="paper", choices=["paper", "towers", "caffe", "caffenet", "torchvision"])
+    parser.add_argument("--batch-size", type=int, default=128, help="images in a step (default 128)")
+    parser.add_argument("--rounds", type=int, default=5, help="measured steps of each, after one to warm up (default 5)")
+    parser.add_argument("--inference", action="store_true", help="the forward pass alone, in evaluation mode")
+    parser.add_argument("--best", action="store_true", help="PyTorch's faster ways as well; compiling takes minutes")
+    parser.add_argument("--serve", choices=CONTESTANTS, help=argparse.SUPPRESS)
+    parser.add_argument("--sgemm", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    task = "inference" if args.inference else "training"
+    if args.sgemm:
+        print(sgemm_peak())
+    elif args.serve:
+        serve(CONTESTANTS[args.serve](args.recipe, args.batch_size), task)
+    else:
+        print(table(*compare(args, task), args, task))
+
+
+if __name__ == "__main__":
+    main()
