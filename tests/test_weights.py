@@ -50,6 +50,14 @@ def test_network_round_trip(tmp_path, suffix, kind, dtype):
     assert os.listdir(tmp_path) == [f"net{suffix}"], "a temporary file was left behind"
 
 
+def test_the_weights_of_a_checkpoint_are_read_alone(tmp_path):
+    arrays = {f"net/{name}": array for name, array in fill(network()).state_dict().items()}
+    weights.save(tmp_path / "last.npz", {**arrays, "optimiser/step": np.array(3), "state": np.zeros(5, np.uint8)})
+    net = network(3)
+    net.load(tmp_path / "last.npz")
+    np.testing.assert_array_equal(net.conv.weight.data, fill(network()).conv.weight.data)
+
+
 @both_formats
 def test_arrays_round_trip_with_dtype_shape_and_order(tmp_path, suffix):
     path = tmp_path / f"state{suffix}"
