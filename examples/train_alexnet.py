@@ -1,5 +1,6 @@
 """Train an AlexNet on the images of a folder, or, without any argument, on shapes drawn by the library."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -10,8 +11,8 @@ import minicnn
 from alexnet import RECIPES, alexnet
 from minicnn import PlateauSchedule, StepSchedule, blas, data
 from minicnn.training import Checkpoint, Diverged, Interrupted, RunFolder, Trainer, evaluate, progress
-from minicnn.training.command import UsageError, run
-from minicnn.training.folder import find_checkpoint, new_folder
+from minicnn.training.command import UsageError, counted, run
+from minicnn.training.folder import find_checkpoint, refuse_overwriting
 from minicnn.training.pictures import draw_pictures, first_filters, sample
 from minicnn.training.rehearsal import rehearse
 from training_options import parse, settings_of
@@ -21,12 +22,22 @@ def warn(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def open_data(settings):
+def open_data(settings, workers):
     """Training and validation images."""
     if settings["data"] is not None:
-        return data.open_dataset(settings["data"], RECIPES[settings["recipe"]].crop_from, settings["seed"], warn=warn)
+        with progress.counting("reading images") as count:
+            return data.open_dataset(settings["data"], RECIPES[settings["recipe"]].crop_from, settings["seed"], warn=warn,
+                                     workers=workers, progress=count)
     size, seed = RECIPES[settings["recipe"]].crop_from, 2 * settings["seed"]
     return data.Shapes(settings["train_images"], size, seed), data.Shapes(settings["val_images"], size, seed + 1)
+
+
+def is_held_out(train, validation):
+    """Were the validation images a part of the training folder? All classes are in both, so their roots tell."""
+    if not hasattr(train, "paths"):
+        return False
+    roots = {os.path.commonpath(set(map(os.path.dirname, part.paths))) for part in (train, validation)}
+    return len(roots) == 1
 
 
 class Run:
@@ -45,7 +56,8 @@ class Run:
     def __init__(self, settings, given, checkpoint):
         self.settings, self.recipe = settings, RECIPES[settings["recipe"]]
         self.workers, self.views = given.get("workers", 2), "ten" if "ten_crop" in given else "centre"
-        self.train, self.validation = open_data(settings)
+        self.train, self.validation = open_data(settings, given.get("workers"))
+        self.held_out = " (a held-out fifth)" if is_held_out(self.train, self.validation) else ""
         if checkpoint is not None and checkpoint.state["classes"] != list(self.train.classes):
             raise UsageError(f"{checkpoint.path} was trained on the classes {', '.join(checkpoint.state['classes'])}; "
                              f"these images have {', '.join(self.train.classes)}")
@@ -70,9 +82,10 @@ class Run:
 
     def trainer(self):
         s = self.settings
-        if len(self.train) % s["batch_size"] == 1 and any(isinstance(layer, minicnn.BatchNorm1d) for layer in self.net):
-            raise UsageError(f"{len(self.train):,} images in batches of {s['batch_size']} leave one over, and one is not "
-                             "enough for batch normalisation: choose another --batch-size")
+        normalises = any(isinstance(layer, minicnn.BatchNorm1d) for layer in self.net)
+        if normalises and (len(self.train) - 1) % s["batch_size"] == 0:
+            raise UsageError(f"{len(self.train):,} images in batches of {s['batch_size']} end with a batch of one, "
+                             "which is not enough for batch normalisation: choose another --batch-size")
         if self.recipe.optimiser == "adam":
             optimiser = minicnn.Adam(self.net.parameters(), s["lr"], weight_decay=s["weight_decay"])
         else:
@@ -87,39 +100,76 @@ class Run:
         return StepSchedule(optimiser, milestones) if milestones else PlateauSchedule(optimiser)
 
     def describe(self, where):
+        """Print what is about to be done; return the table of layers."""
         s, size = self.settings, self.recipe.input_size
         table = minicnn.trace(self.net, (1, 3, size, size))
         skipped = len(getattr(self.train, "skipped", ())) + len(getattr(self.validation, "skipped", ()))
         print(f"data      {s['data'] or 'shapes drawn by the library'}: {len(self.train):,} training and "
-              f"{len(self.validation):,} validation images, {len(self.train.classes)} classes, {skipped} images left out")
+              f"{len(self.validation):,} validation images{self.held_out}, {len(self.train.classes)} classes, "
+              f"{counted(skipped, 'image')} left out")
         print(f"network   AlexNet '{s['recipe']}', width {s['width']:g}, {s['init']} initialisation: "
               f"{table.parameters:,} parameters, {table.macs:,} multiply-adds an image of {size}×{size}")
-        drops = f"after epochs {', '.join(map(str, s['milestones']))}" if s["milestones"] else "when validation stalls"
-        print(f"training  {s['epochs']} epochs, batch {s['batch_size']}, learning rate {s['lr']:g} divided by 10 {drops}, "
-              f"momentum {s['momentum']:g}, weight decay "
-              f"{s['weight_decay']:g}, dropout {s['dropout']:g}, seed {s['seed']}")
-        print(f"machine   {self.net.backend}, {blas.describe()}, {minicnn.get_num_threads()} threads")
+        momentum = "Adam" if self.recipe.optimiser == "adam" else f"momentum {s['momentum']:g}"
+        print(f"training  {counted(s['epochs'], 'epoch')}, batch {s['batch_size']}, learning rate {s['lr']:g}{self.drops()}"
+              f", {momentum}, weight decay {s['weight_decay']:g}, dropout {s['dropout']:g}, seed {s['seed']}")
+        print(f"machine   {self.net.backend}, {blas.describe()}, {counted(minicnn.get_num_threads(), 'thread')}")
         print(f"output    {where}", flush=True)
         if blas.advice():
             warn(blas.advice())
         return table
 
+    def drops(self):
+        """When the learning rate falls, in words; a drop after the last epoch is none."""
+        if not self.settings["milestones"]:
+            return " divided by 10 when validation stalls"
+        epochs = [str(epoch) for epoch in self.settings["milestones"] if epoch < self.settings["epochs"]]
+        return f" divided by 10 after epoch{'s' * (len(epochs) > 1)} {' and '.join(epochs)}" if epochs else ""
+
     def measure(self):
         """Print and return the scores on the validation images."""
         found = evaluate(self.net, self.batches(self.validation, views=self.views))
         how = "average of ten crops" if self.views == "ten" else "centre crop"
-        print(f"{found.images:,} validation images, {how}: loss {found.loss:.3f}, top-1 {found.top1:.1%}, "
-              f"top-5 {found.top5:.1%}")
+        print(f"{counted(found.images, 'validation image')}{self.held_out}, {how}: loss {found.loss:.3f}, "
+              f"top-1 {found.top1:.1%}, top-5 {found.top5:.1%}")
         return found
 
 
-def train(run_, given, checkpoint, path, start):
-    """The run itself, and what is drawn and said at its end."""
+def only_evaluate(given):
+    checkpoint = Checkpoint(find_checkpoint(given.get("resume"), None, best=True))
+    run_ = Run(settings_of(given, checkpoint), given, checkpoint)
+    run_.net.load_state_dict(checkpoint.arrays("net"))
+    print(f"{checkpoint.path}, epoch {checkpoint.state['epoch']}")
+    run_.measure()
+
+
+def dry_run(given, source, path):
+    path = path or Path("runs")
+    refuse_overwriting(path, source)
+    run_, trainer = prepare(given, source)
+    print(run_.describe("a dry run leaves nothing behind"))
+    trained = rehearse(trainer, path)[-1]
+    print(f"two batches trained (loss {trained['train_loss']:.3f}), one validated, a checkpoint read back: all well")
+
+
+def prepare(given, source, folder=None):
+    """The run, and its trainer: fresh, or where the checkpoint `source` left it."""
+    checkpoint = Checkpoint(source) if source else None
+    run_ = Run(settings_of(given, checkpoint), given, checkpoint)
     trainer = run_.trainer()
-    with RunFolder(path) as folder:
-        trainer.folder = folder
-        if checkpoint is not None:
-            trainer.restore(checkpoint)
+    trainer.folder = folder
+    if checkpoint is not None:
+        trainer.restore(checkpoint)
+    return run_, trainer
+
+
+def train(given, source, path, start):
+    """The run itself, in a folder that is locked before anything else is done."""
+    with RunFolder(path) if path else RunFolder.numbered("runs", "alexnet") as folder:
+        refuse_overwriting(folder.path, source)
+        run_, trainer = prepare(given, source, folder)
+        run_.describe(folder.path)
+        if source is not None:
+            folder.adopt(source.with_name("best.npz"))
         folder.write_config({**run_.settings, "backend": run_.net.backend, "blas": blas.describe()})
         try:
             history = trainer.fit(run_.settings["epochs"])
@@ -130,13 +180,17 @@ def train(run_, given, checkpoint, path, start):
         draw_pictures(folder, run_.net, history, run_.batches(sample(run_.validation, 18)), run_.start)
         if "ten_crop" in given:
             run_.measure()
-        best = max(history, key=lambda row: row["val_top1"])
-        print(f"best      top-1 {best['val_top1']:.1%} after epoch {best['epoch']}")
-        if run_.settings["data"] is None:
-            linear = data.linear_baseline(run_.train, run_.validation)
-            print(f"          a linear classifier on the same pixels reaches {linear:.1%}")
-        print(f"finished  in {progress.clock_text(time.monotonic() - start)}; look at {path}/curves.png, filters.png and "
-              f"predictions.png")
+        report(run_, history)
+        print(f"finished  in {progress.clock_text(time.monotonic() - start)}; look at {folder.path}/curves.png, filters.png "
+              "and predictions.png")
+
+
+def report(run_, history):
+    best = max(history, key=lambda row: row["val_top1"])
+    print(f"best      top-1 {best['val_top1']:.1%} after epoch {best['epoch']}")
+    if run_.settings["data"] is None:
+        linear = data.linear_baseline(run_.train, run_.validation)
+        print(f"          a linear classifier on the same pixels reaches {linear:.1%}")
 
 
 def main(arguments=None):
@@ -145,24 +199,15 @@ def main(arguments=None):
     minicnn.backends.get(given.get("backend", "numpy"))  # the first thing to know, if there is no GPU
     if "threads" in given:
         minicnn.set_num_threads(given["threads"])
-    checkpoint = None
-    if "resume" in given or "evaluate" in given:
-        checkpoint = Checkpoint(find_checkpoint(given.get("resume"), given.get("out"), best="evaluate" in given))
-    path = checkpoint.path.parent if checkpoint else Path(given["out"]) if "out" in given else new_folder("runs", "alexnet")
-    if checkpoint is None and (path / "last.npz").exists() and "dry_run" not in given:
-        raise UsageError(f"{path} already holds a run: --resume it, or choose another --out")
-    run_ = Run(settings_of(given, checkpoint), given, checkpoint)
     if "evaluate" in given:
-        run_.net.load_state_dict(checkpoint.arrays("net"))
-        print(f"{checkpoint.path}, epoch {checkpoint.state['epoch']}")
-        run_.measure()
-    elif "dry_run" in given:
-        print(run_.describe("a dry run leaves nothing behind"))
-        row, = rehearse(run_.trainer())
-        print(f"two batches trained (loss {row['train_loss']:.3f}), one validated, a checkpoint read back: all well")
+        only_evaluate(given)
+        return
+    source = find_checkpoint(given["resume"], given.get("out")) if "resume" in given else None
+    path = Path(given["out"]) if "out" in given else source.parent if source else None  # None: a new one under runs/
+    if "dry_run" in given:
+        dry_run(given, source, path)
     else:
-        run_.describe(path)
-        train(run_, given, checkpoint, path, start)
+        train(given, source, path, start)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Writing files so that a crash, a full disk or an impatient user never leaves half of one behind."""
 
+import contextlib
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -11,7 +13,7 @@ from minicnn.errors import FileError
 MEBIBYTE = 2**20
 
 
-def atomic_write(path, write, verify=None, size=0):
+def atomic_write(path, write, verify=None, size=lambda: 0):
     """Write a file all or nothing: `path` holds what it held before, or everything that is new.
 
     The bytes go to a temporary file in the same folder (the same disk, so that the last step is a rename and not a
@@ -26,8 +28,8 @@ def atomic_write(path, write, verify=None, size=0):
         ``write(file)`` writes the content to a binary file object that can seek and read.
     verify : callable, optional
         ``verify(temporary_path)`` reads the finished file back, and raises an OSError (or FileError) if it is not whole.
-    size : int
-        About how many bytes are coming, for the message about a full disk.
+    size : callable
+        ``size()`` says how many bytes are coming, at least; asked only for the message about a full disk.
 
     Raises
     ------
@@ -36,7 +38,7 @@ def atomic_write(path, write, verify=None, size=0):
     """
     path = Path(path)
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    temporary = _temporary(target)
     try:
         _write_and_flush(temporary, write, target)
         if verify is not None:
@@ -46,28 +48,50 @@ def atomic_write(path, write, verify=None, size=0):
     except OSError as error:
         raise FileError(_explain(path, target.parent, temporary, size, error)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it may well be that nothing can be removed either
+            temporary.unlink()
 
 
 def atomic_link(source, path):
     """Give the file `source` a second name, replacing `path` in one step; a copy where the disk knows no hard links."""
     source, path = Path(source), Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    temporary = _temporary(path)
     try:
         os.link(source, temporary)
         os.replace(temporary, path)
         _flush_folder(path.parent)
     except OSError:
-        with open(source, "rb") as original:
-            atomic_write(path, lambda file: shutil.copyfileobj(original, file, MEBIBYTE), size=source.stat().st_size)
+        atomic_write(path, lambda file: _copy(source, file), size=lambda: source.stat().st_size)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it may well be that nothing can be removed either
+            temporary.unlink()
 
 
-def remove_leftovers(folder):
-    """Remove the temporary files that a killed process left in a folder which nobody else is writing to."""
-    for leftover in Path(folder).glob(".*.part"):
-        leftover.unlink(missing_ok=True)
+def remove_leftovers(folder, names):
+    """Remove what a killed process left of files of these names, in a folder which nobody else is writing to.
+
+    Parameters
+    ----------
+    folder : Path
+    names : iterable of str
+        Only temporary files of these are touched: other programs have files that end in .part, too.
+    """
+    ours = re.compile(rf"\.({'|'.join(map(re.escape, names))})\.\d+-[0-9a-f]{{8}}\.part")
+    with contextlib.suppress(OSError):
+        for leftover in folder.iterdir():
+            if ours.fullmatch(leftover.name) and leftover.is_file() and not leftover.is_symlink():
+                with contextlib.suppress(OSError):
+                    leftover.unlink()
+
+
+def _temporary(path):
+    """A name beside `path` that nobody else has."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+
+
+def _copy(source, file):
+    with open(source, "rb") as original:
+        shutil.copyfileobj(original, file, MEBIBYTE)
 
 
 def _write_and_flush(temporary, write, target):
@@ -91,10 +115,11 @@ def _flush_folder(folder):
 
 
 def _explain(path, folder, temporary, size, error):
-    reason = error.strerror or str(error)
-    written = temporary.stat().st_size if temporary.exists() else 0
-    text = f"cannot write {path}: {reason}"
+    text = f"cannot write {path}: {error.strerror or error}"
     if not folder.is_dir():
         return f"{text} (there is no folder {folder})"
-    free = shutil.disk_usage(folder).free
-    return f"{text} ({max(size, written):,} bytes needed, {free:,} free in {folder})"
+    with contextlib.suppress(OSError):
+        free = shutil.disk_usage(folder).free
+        written = temporary.stat().st_size if temporary.exists() else 0
+        text += f" (at least {max(size(), written):,} bytes needed, {free:,} free in {folder})"
+    return text

@@ -3,6 +3,7 @@ relies on colour alone. matplotlib is imported where something is drawn, and its
 
 import itertools
 import math
+import warnings
 
 import numpy as np
 
@@ -85,12 +86,12 @@ def _prediction(axes, image, label, probabilities, classes):
     right = best[0] == label
     axes.imshow(image, extent=(0, 1, 0, 1))
     axes.set_title(f"✓ {classes[label]}" if right else f"✗ is {classes[label]}", loc="left", fontsize=10,
-                   color=BLUE if right else ORANGE, fontweight="bold")
+                   color=BLUE if right else ORANGE, fontweight="bold", parse_math=False)
     for line, k in enumerate(best):
         bottom = -0.13 * (line + 1)
         colour = SKY if k == label else AMBER if line == 0 else GREY
         axes.barh(bottom, probabilities[k], height=0.1, align="edge", color=colour)
-        axes.text(0.02, bottom + 0.05, classes[k], va="center", fontsize=8, color=INK)
+        axes.text(0.02, bottom + 0.05, classes[k], va="center", fontsize=8, color=INK, parse_math=False)
         axes.text(0.99, bottom + 0.05, f"{probabilities[k]:.0%}", va="center", ha="right", fontsize=8, color=INK)
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.42, 1.01), aspect="equal")
 
@@ -102,7 +103,9 @@ def _new_figure(size):
 
 
 def _save(figure, path):
-    atomic_write(path, lambda file: figure.savefig(file, format="png"))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a name in a script that the font lacks is drawn as boxes
+        atomic_write(path, lambda file: figure.savefig(file, format="png"))
 
 
 def _tiles(weights, rows, columns):

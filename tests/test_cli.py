@@ -6,38 +6,21 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from training_helpers import TIMES
+from training_helpers import THIN, TIMES, fails, load_command, process, write_images
 
 from minicnn.training import Checkpoint
-from minicnn.training.command import run
-
-EXAMPLES = Path(__file__).parents[1] / "examples"
-SCRIPT = EXAMPLES / "train_alexnet.py"
-THIN = ["--width", "0.04", "--batch-size", "4", "--epochs", "2", "--lr", "0.001", "--workers", "1"]
 
 
 @pytest.fixture(scope="module")
 def command():
     """`command(*options)` runs the script's `main` in this process and returns its exit code."""
-    sys.path.insert(0, str(EXAMPLES))
-    try:
-        import train_alexnet
-    finally:
-        sys.path.remove(str(EXAMPLES))
-
-    def call(*options):
-        try:
-            return run(lambda: train_alexnet.main([str(option) for option in options]))
-        except SystemExit as end:
-            return end.code
-    return call
+    return load_command()
 
 
 @pytest.fixture
@@ -50,14 +33,7 @@ def no_pictures(command, monkeypatch):
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     """Three classes of 4 training and 2 validation images, and one file that is no image."""
-    folder, rng = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
-    for part, count in (("train", 4), ("val", 2)):
-        for k, name in enumerate(("red", "green", "blue")):
-            (folder / part / name).mkdir(parents=True)
-            for i in range(count):
-                pixels = rng.integers(0, 120, (60, 80, 3), dtype=np.uint8)
-                pixels[..., k] += 100
-                Image.fromarray(pixels).save(folder / part / name / f"{i}.png")
+    folder = write_images(tmp_path_factory.mktemp("images"))
     (folder / "train/red/broken.jpg").write_bytes(b"no image")
     return folder
 
@@ -73,11 +49,6 @@ def finished(command, images, tmp_path_factory):
 def log(folder):
     with open(folder / "metrics.csv", newline="") as file:
         return [{key: value for key, value in row.items() if key not in TIMES} for row in csv.DictReader(file)]
-
-
-def process(*options):
-    return subprocess.Popen([sys.executable, SCRIPT, *map(str, options)], text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE)
 
 
 # --- a run -----------------------------------------------------------------------------------------------------------
@@ -100,7 +71,7 @@ def test_what_a_run_prints(images, tmp_path):
     out, errors = first.communicate(timeout=60)
     assert first.returncode == 0, errors
     assert all(character == "\n" or character.isprintable() for character in out + errors)
-    for part in ("12 training and 6 validation images, 3 classes, 1 images left out", "AlexNet 'paper', width 0.04",
+    for part in ("12 training and 6 validation images, 3 classes, 1 image left out", "AlexNet 'paper', width 0.04",
                  "parameters", "seed 0", "threads", str(tmp_path / "run"), "epoch 2/2  train loss", "best      top-1",
                  "average of ten crops", "finished  in 0:"):
         assert part in out, part
@@ -151,7 +122,7 @@ def test_training_longer(command, no_pictures, images, finished, tmp_path):
 def test_evaluate(command, images, finished, capsys):
     before = {path: path.stat().st_mtime_ns for path in finished.iterdir()}
     best = max(float(row["val_top1"]) for row in log(finished))
-    for options in (["--resume", finished], ["--out", finished], ["--resume", finished / "best.npz", "--data", images]):
+    for options in (["--resume", finished], ["--resume", finished / "best.npz", "--data", images]):
         capsys.readouterr()
         assert command("--evaluate", *options) == 0
         text = capsys.readouterr().out
@@ -189,17 +160,8 @@ def test_folders_of_runs(command, no_pictures, images, tmp_path, monkeypatch, ca
 # --- how it ends otherwise -------------------------------------------------------------------------------------------
 
 
-def fails(command, capsys, code, pattern, *options):
-    """The command ends with this code and one line of error that matches."""
-    capsys.readouterr()
-    assert command(*options) == code
-    errors = capsys.readouterr().err
-    lines = [line for line in errors.splitlines() if "broken.jpg" not in line]
-    assert len(lines) == 1 and re.search(pattern, lines[0]), errors
-
-
 @pytest.mark.parametrize("option, value", [
-    ("--lr", "-1"), ("--lr", "0"), ("--lr", "nan"), ("--lr", "inf"), ("--lr", "much"), ("--width", "0"), ("--width", "-0.5"),
+    ("--lr", "-1"), ("--lr", "0"), ("--lr", "nan"), ("--lr", "inf"), ("--lr", "much"), ("--width", "0"), ("--width", "4.1"),
     ("--batch-size", "0"), ("--batch-size", "2.5"), ("--epochs", "0"), ("--momentum", "1"), ("--momentum", "-0.1"),
     ("--weight-decay", "-1"), ("--seed", "-1"), ("--threads", "0"), ("--workers", "0"), ("--recipe", "lenet"),
     ("--backend", "torch"), ("--init", "zero"), ("--lighting", "-1"), ("--noise", "x"), ("--dropout", "1"), ("--ep", "3"),

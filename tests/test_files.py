@@ -46,7 +46,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, room):
     target = tmp_path / "a"
     target.write_bytes(OLD)
     with pytest.raises(FileError) as caught:
-        atomic_write(target, lambda file: FullDisk(file, room).write(NEW), size=3000)
+        atomic_write(target, lambda file: FullDisk(file, room).write(NEW), size=lambda: 3000)
     message = str(caught.value)
     assert str(target) in message and "No space left" in message and "3,000 bytes needed" in message and "free" in message
     assert content(tmp_path) == {"a": OLD}
@@ -58,7 +58,7 @@ def test_the_kernel_refuses_in_the_middle(tmp_path):
     (tmp_path / "a").write_bytes(OLD)
     program = ("import resource, sys; from minicnn.files import atomic_write; from minicnn.errors import FileError\n"
                "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-               "try: atomic_write(sys.argv[1], lambda file: file.write(b'x' * 5000), size=5000)\n"
+               "try: atomic_write(sys.argv[1], lambda file: file.write(b'x' * 5000), size=lambda: 5000)\n"
                "except FileError as error: print(error)")
     run = subprocess.run([sys.executable, "-c", program, str(tmp_path / "a")], capture_output=True, text=True, timeout=60,
                          cwd=Path(__file__).parents[1])
@@ -146,5 +146,35 @@ def test_leftovers_of_a_killed_process_are_removed(tmp_path):
     (tmp_path / "a").write_bytes(OLD)
     subprocess.run([sys.executable, "-c", program, str(tmp_path / "a")], timeout=60, cwd=Path(__file__).parents[1])
     assert (tmp_path / "a").read_bytes() == OLD and len(content(tmp_path)) == 2
-    remove_leftovers(tmp_path)
+    remove_leftovers(tmp_path, ["a"])
     assert content(tmp_path) == {"a": OLD}
+
+
+def test_only_our_own_leftovers_are_removed(tmp_path):
+    ours = [".a.npz.123-0123abcd.part", ".b.1-ffffffff.part"]
+    others = [".my_download.iso.part", ".c.123-0123abcd.part", ".a.npz.part", "a.npz.1-01234567.part",
+              ".aXnpz.1-01234567.part"]
+    for name in ours + others:
+        (tmp_path / name).write_bytes(b"")
+    others += [".a.npz.9-00000000.part", ".b.9-00000000.part"]
+    (tmp_path / others[-2]).mkdir()
+    (tmp_path / others[-1]).symlink_to(tmp_path / others[0])
+    remove_leftovers(tmp_path, ["a.npz", "b"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
+    remove_leftovers(tmp_path / "none", ["a.npz"])
+
+
+@pytest.mark.parametrize("write", [lambda folder: atomic_write(folder / "b", lambda file: file.write(NEW)),
+                                   lambda folder: atomic_link(folder / "a", folder / "b")], ids=["write", "link"])
+def test_a_disk_that_turns_read_only(tmp_path, monkeypatch, write):
+    """Nothing can be written, and nothing removed: the error is still a FileError."""
+    def refuse(*arguments, **options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    (tmp_path / "a").write_bytes(OLD)
+    for name in ("replace", "unlink", "remove"):
+        monkeypatch.setattr(os, name, refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(FileError, match=r"cannot write.*Read-only"):
+        write(tmp_path)
+    assert (tmp_path / "a").read_bytes() == OLD and not (tmp_path / "b").exists()

@@ -4,7 +4,6 @@ import csv
 import itertools
 import math
 import os
-import tempfile
 
 import numpy as np
 import pytest
@@ -15,8 +14,9 @@ from minicnn.data import Batches, PixelStatistics, linear_baseline
 from minicnn.errors import DataError
 from minicnn.training import Checkpoint, Diverged, RunFolder, Sums, evaluate, predictions
 from minicnn.training.evaluation import count_hits
-from minicnn.training.folder import find_checkpoint, new_folder
+from minicnn.training.folder import find_checkpoint
 from minicnn.training.rehearsal import rehearse
+from minicnn.training.state import COLUMNS
 
 
 def test_a_small_network_learns_what_a_linear_classifier_cannot():
@@ -157,12 +157,23 @@ def test_metrics(tmp_path):
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
 
 
+def test_metrics_have_a_header_from_the_start(tmp_path):
+    with RunFolder(tmp_path) as folder:
+        make_trainer(folder).fit(0)
+    assert (tmp_path / "metrics.csv").read_text().startswith("epoch,train_loss,")
+
+
+def test_a_row_has_the_columns_that_a_checkpoint_must_have():
+    row, = make_trainer().fit(1)
+    assert tuple(row) == COLUMNS
+
+
 def test_folders_are_numbered(tmp_path):
     names = []
     for _ in range(3):
-        path = new_folder(tmp_path, "alexnet")
-        names.append(path.name)
-        path.mkdir()
+        with RunFolder.numbered(tmp_path, "alexnet") as folder:
+            folder.write_metrics([])
+            names.append(folder.path.name)
     assert names == ["alexnet", "alexnet-2", "alexnet-3"]
 
 
@@ -184,11 +195,9 @@ def test_finding_a_checkpoint(tmp_path):
     assert find_checkpoint(str(a / "best.npz"), None) == a / "best.npz"
 
 
-def test_a_rehearsal(tmp_path, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(tempfile, "tempdir", None)
+def test_a_rehearsal(tmp_path):
     trainer = make_trainer(count=100)
-    row, = rehearse(trainer)
+    row, = rehearse(trainer, tmp_path)
     assert trainer.net.drop.random_state[1] == 2 and len(trainer.validation) == 1 and row["train_loss"] > 0
     assert not list(tmp_path.iterdir())
 

@@ -6,7 +6,7 @@ import re
 import pytest
 from training_helpers import make_trainer
 
-from minicnn.training.progress import Bar, Lines, clock_text, for_terminal
+from minicnn.training.progress import Bar, Lines, clock_text, counting, for_terminal
 
 
 class Terminal(io.StringIO):
@@ -57,6 +57,23 @@ def test_a_bar_is_closed_when_the_run_stops():
 def test_the_choice(monkeypatch, kind, stderr):
     monkeypatch.setattr("sys.stderr", stderr)
     assert type(for_terminal()) is kind
+
+
+def test_counting_in_a_terminal(monkeypatch):
+    """Two passes, the second one over fewer files; nothing stays behind on the screen."""
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    with counting("reading images") as count:
+        for total in (3, 2):
+            for done in range(total):
+                count(done + 1, total)
+    assert all(part in terminal.getvalue() for part in ("\r", "reading images", "0/3"))
+
+
+def test_counting_in_a_file(capsys):
+    with counting("reading images", every=1000) as count:
+        count(1, 2)
+    assert not capsys.readouterr().out
 
 
 def test_time_left(monkeypatch):

@@ -1,15 +1,22 @@
 """A run small enough to be repeated many times, with everything in it that has a state: momentum, dropout, batch norm,
 shuffling, augmentation, a schedule. Used in-process, and as a program that tests kill."""
 
+import re
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from minicnn import LRN, SGD, BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
 from minicnn.data import Augmentation, Batches, PixelStatistics
 from minicnn.schedules import StepSchedule
 from minicnn.training import Checkpoint, RunFolder, Trainer
+from minicnn.training.command import run
 
+EXAMPLES = Path(__file__).parents[1] / "examples"
+THIN = ["--width", "0.04", "--batch-size", "4", "--epochs", "2", "--lr", "0.001", "--workers", "1"]
 TIMES = ("seconds", "images_per_second", "waiting")  # what a repetition of a run cannot repeat
 
 
@@ -62,6 +69,53 @@ def everything(trainer):
     state["sums"] = {key: value for key, value in state["sums"].items() if key not in ("seconds", "waited")}
     state["history"] = [{key: value for key, value in row.items() if key not in TIMES} for row in state["history"]]
     return state, {name: array.tobytes() for name, array in trainer._arrays()}
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+def load_command():
+    """`command(*options)` runs train_alexnet.py's `main` in this process and returns its exit code."""
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        import train_alexnet
+    finally:
+        sys.path.remove(str(EXAMPLES))
+
+    def call(*options):
+        try:
+            return run(lambda: train_alexnet.main([str(option) for option in options]))
+        except SystemExit as end:
+            return end.code
+    return call
+
+
+def process(*options, **settings):
+    """The command as a process of its own."""
+    settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **settings}
+    return subprocess.Popen([sys.executable, str(EXAMPLES / "train_alexnet.py"), *map(str, options)], **settings)
+
+
+def fails(command, capsys, code, pattern, *options):
+    """The command ends with this code and one line of error that matches."""
+    capsys.readouterr()
+    assert command(*options) == code
+    errors = capsys.readouterr().err
+    lines = [line for line in errors.splitlines() if "broken.jpg" not in line]
+    assert len(lines) == 1 and re.search(pattern, lines[0]), errors
+
+
+def write_images(folder, classes=("red", "green", "blue")):
+    """4 training and 2 validation images of each class; returns the folder."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 4), ("val", 2)):
+        for k, name in enumerate(classes):
+            (folder / part / name).mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.integers(0, 120, (60, 80, 3), dtype=np.uint8)
+                pixels[..., k] += 100
+                Image.fromarray(pixels).save(folder / part / name / f"{i}.png")
+    return folder
 
 
 if __name__ == "__main__":  # training_helpers.py FOLDER EPOCHS: train, or go on, saving after every batch

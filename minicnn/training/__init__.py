@@ -2,9 +2,9 @@
 
     trainer     the loop                         checkpoint  one file that holds all of a run
     evaluation  loss, top-1, top-5               folder      checkpoints, metrics and pictures of a run
-    progress    a bar, or plain lines            stopping    Ctrl-C and SIGTERM
+    progress    a bar, or plain lines            stopping    Ctrl-C, SIGTERM and SIGHUP
     pictures    curves, filters, predictions     rehearsal   a dry run
-    command     exit codes and options of the commands
+    state       what a checkpoint must say       command     exit codes and options of the commands
 """
 
 from minicnn.training.checkpoint import Checkpoint, NotSaved, write_checkpoint

@@ -14,25 +14,20 @@ the file; a `.npy` header must describe exactly the bytes that follow it; nothin
 """
 
 import json
-import math
 import os
-import tokenize
 import zipfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 
+from minicnn import npz
 from minicnn.errors import FileError
 from minicnn.files import MEBIBYTE, atomic_write
+from minicnn.training.state import FORMAT, alike, check_state
 
-FORMAT = "minicnn checkpoint 1"
 _COMMENT = b"minicnn crc32 "  # then eight hexadecimal digits, and the end of the file
 _TAIL = len(_COMMENT) + 8
-_STATE = {"format": str, "config": dict, "classes": list, "batches": int, "epoch": int, "position": int, "sums": dict,
-          "history": list, "random": dict, "schedule": dict}
-_UNPARSABLE = (ValueError, TypeError, KeyError, SyntaxError, RecursionError, MemoryError, EOFError, OSError,
-               NotImplementedError, RuntimeError, tokenize.TokenError, zipfile.BadZipFile)
 
 
 class NotSaved(FileError):
@@ -61,8 +56,8 @@ def write_checkpoint(path, arrays, state):
     def write(file):
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             for name, array in arrays():
-                _write_member(archive, name, array)
-            _write_member(archive, "state", np.frombuffer(text, np.uint8))
+                npz.write_member(archive, name, array)
+            npz.write_member(archive, "state", np.frombuffer(text, np.uint8))
             archive.comment = _COMMENT + b"00000000"
         file.seek(-8, os.SEEK_END)
         end = file.tell()
@@ -70,8 +65,11 @@ def write_checkpoint(path, arrays, state):
         file.seek(end)
         file.write(b"%08x" % checksum)
 
+    def size():
+        return len(text) + sum(np.asarray(array).nbytes for _, array in arrays())
+
     try:
-        atomic_write(path, write, verify=_verify, size=_estimate(path))
+        atomic_write(path, write, verify=_verify, size=size)
     except FileError as error:
         raise NotSaved(str(error)) from error
 
@@ -103,24 +101,24 @@ class Checkpoint:
         try:
             _verify(self.path)
             with zipfile.ZipFile(self.path) as archive:
-                _refuse_bombs(archive, self.path)
-                self.shapes = {info.filename.removesuffix(".npy"): _read_header(archive, info)
-                               for info in archive.infolist()}
-            self.state = self._read_state()
+                members = _stored_members(archive, self.path)
+                self.shapes = {name: npz.read_header(archive, member) for name, member in members.items()}
+                self.state = json.loads(npz.read_member(archive, members["state"]).tobytes())
+            check_state(self.state)
         except FileNotFoundError as error:
             raise FileError(f"there is no checkpoint {self.path}") from error
         except FileError:
             raise
-        except _UNPARSABLE as error:
+        except npz.UNREADABLE as error:
             raise FileError(f"{self.path} is not a minicnn checkpoint: {error}") from error
 
     def arrays(self, section):
         """The arrays of one section, {"conv1.weight": array, ...} of "net"."""
-        names = [name for name in self.shapes if name.startswith(section + "/")]
         try:
             with zipfile.ZipFile(self.path) as archive:
-                return {name.removeprefix(section + "/"): _read_member(archive, name) for name in names}
-        except _UNPARSABLE as error:
+                return {name.removeprefix(section + "/"): npz.read_member(archive, member)
+                        for name, member in _stored_members(archive, self.path).items() if name.startswith(section + "/")}
+        except npz.UNREADABLE as error:
             raise FileError(f"cannot read {self.path}: {error}") from error
 
     def require(self, expected, like):
@@ -139,69 +137,26 @@ class Checkpoint:
                 raise FileError(f"{self.path} does not fit this run: {name} is {_describe(found.get(name))} in the file, "
                                 f"{_describe(expected.get(name))} here")
         for entry, here in like.items():
-            if not _alike(self.state[entry], here):
+            if not alike(self.state[entry], here):
                 raise FileError(f"{self.path} does not fit this run: {entry} is {self.state[entry]} in the file, "
                                 f"{here} here")
 
-    def _read_state(self):
-        with zipfile.ZipFile(self.path) as archive:
-            state = json.loads(_read_member(archive, "state").tobytes())
-        if not isinstance(state, dict) or state.get("format") != FORMAT:
-            raise ValueError(f"its format is not '{FORMAT}'")
-        for key, kind in _STATE.items():
-            if not isinstance(state.get(key), kind):
-                raise ValueError(f"its state has no valid '{key}'")
-        if not 0 <= state["position"] <= state["batches"] or state["epoch"] < 0:
-            raise ValueError(f"it stands at epoch {state['epoch']}, batch {state['position']} of {state['batches']}")
-        return state
-
-
-def _alike(there, here):
-    """Are two JSON values made alike? Numbers are, whether whole or not, except that a whole one here must be whole."""
-    if isinstance(here, dict):
-        return isinstance(there, dict) and there.keys() == here.keys() and all(_alike(there[k], here[k]) for k in here)
-    if isinstance(here, list):
-        return isinstance(there, list) and len(there) == len(here) and all(map(_alike, there, here))
-    return isinstance(there, (int, float) if isinstance(here, float) else type(here)) and not isinstance(there, bool)
+    @property
+    def progress(self):
+        """(finished epochs, finished batches of the next one): what is further compares as greater."""
+        return self.state["epoch"], self.state["position"]
 
 
 def _describe(shape):
     return "missing" if shape is None else f"{shape[0]} {shape[1]}"
 
 
-def _write_member(archive, name, array):
-    # A ZipInfo of one's own has a fixed date: the same state gives the same bytes.
-    with archive.open(zipfile.ZipInfo(name + ".npy"), "w", force_zip64=True) as member:
-        np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
-
-
-def _read_member(archive, name):
-    with archive.open(name + ".npy") as member:
-        return np.lib.format.read_array(member, allow_pickle=False)
-
-
-def _read_header(archive, info):
-    """(shape, dtype) of a member, after checking that its size is the one that its header promises."""
-    with archive.open(info) as member:
-        version = np.lib.format.read_magic(member)
-        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, _, dtype = read(member)
-        if dtype.hasobject or dtype.names:
-            raise ValueError(f"{info.filename} holds {dtype}, not numbers")
-        if min(shape, default=0) < 0 or member.tell() + math.prod(shape) * dtype.itemsize != info.file_size:
-            raise ValueError(f"{info.filename} claims the shape {shape}, which is not what it holds")
-    return shape, dtype
-
-
-def _refuse_bombs(archive, path):
-    """No compression, no encryption, no two members of one name or in one place: what is read is bounded by the file."""
-    members = archive.infolist()
-    if any(m.compress_type != zipfile.ZIP_STORED or m.file_size != m.compress_size or m.flag_bits & 1 for m in members):
-        raise ValueError("it has compressed or encrypted members")
-    if sum(m.file_size for m in members) > path.stat().st_size:
-        raise ValueError("its members are larger than the file")
-    if len({m.filename for m in members}) != len(members) or not all(m.filename.endswith(".npy") for m in members):
-        raise ValueError("its members have wrong names")
+def _stored_members(archive, path):
+    """A checkpoint's members are not compressed: what is read is bounded by the file."""
+    members = npz.members(archive, path.stat().st_size)
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
+        raise ValueError("it has compressed members")
+    return members
 
 
 def _verify(path):
@@ -227,8 +182,3 @@ def _crc32(file, count):
         checksum = zlib.crc32(block, checksum)
         count -= len(block)
     return checksum
-
-
-def _estimate(path):
-    """The next checkpoint of a run is as large as the last one."""
-    return path.stat().st_size if Path(path).exists() else 0

@@ -1,7 +1,9 @@
 """The folder of a run: its configuration, checkpoints, metrics and pictures."""
 
+import contextlib
 import csv
 import io
+import itertools
 import json
 import os
 from pathlib import Path
@@ -9,7 +11,8 @@ from pathlib import Path
 from minicnn import plots
 from minicnn.errors import DataError, FileError
 from minicnn.files import atomic_link, atomic_write, remove_leftovers
-from minicnn.training.checkpoint import NotSaved, write_checkpoint
+from minicnn.training.checkpoint import Checkpoint, NotSaved, write_checkpoint
+from minicnn.training.state import COLUMNS
 
 try:
     import fcntl
@@ -17,8 +20,13 @@ except ImportError:  # Windows
     fcntl = None
 
 
+FILES = ("last.npz", "best.npz", "config.json", "metrics.csv", "curves.png", "filters.png", "predictions.png")
+
+
 class RunFolder:
     """Makes and locks the folder of a run; two runs cannot write into one.
+
+    A folder that it made, and in which nothing was written, is removed again when it is closed.
 
     Parameters
     ----------
@@ -31,19 +39,40 @@ class RunFolder:
 
     Raises
     ------
+    NotSaved
+        The folder cannot be made, or not be written into.
     FileError
-        The folder cannot be made, or another process is training in it.
+        Another process is training in it.
     """
 
     def __init__(self, path):
         self.path = Path(path)
         self.last, self.best = self.path / "last.npz", self.path / "best.npz"
+        self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise FileError(f"cannot make the folder {path}: {error.strerror}") from error
+            raise NotSaved(f"cannot make the folder {path}: {error.strerror}") from error
+        if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
+            raise NotSaved(f"cannot write into the folder {path}")
         self._lock = self._take_lock()
-        remove_leftovers(self.path)
+        remove_leftovers(self.path, FILES)
+
+    @classmethod
+    def numbered(cls, parent, name):
+        """A new folder: the first of parent/name, parent/name-2, parent/name-3 ... that nobody has taken."""
+        for number in itertools.count(1):
+            path = Path(parent, name if number == 1 else f"{name}-{number}")
+            made = [folder for folder in path.parents if not folder.exists()]
+            try:
+                path.mkdir(parents=True, exist_ok=False)
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise NotSaved(f"cannot make the folder {path}: {error.strerror}") from error
+            folder = cls(path)
+            folder._made = [path, *made]
+            return folder
 
     def _take_lock(self):
         """Lock the folder itself. The lock is the process's: it ends with it, however it ends, and leaves no file."""
@@ -61,6 +90,9 @@ class RunFolder:
         return descriptor
 
     def close(self):
+        with contextlib.suppress(OSError):  # rmdir removes nothing that holds something
+            for folder in self._made:
+                folder.rmdir()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -82,16 +114,24 @@ class RunFolder:
             self._guarded(atomic_link, self.best, self.last)
         self.write_metrics(state["history"])
 
+    def adopt(self, best):
+        """Take over the best checkpoint of the run that this one branches from, if it has one."""
+        if best.exists() and not same_folder(best.parent, self.path):
+            self._guarded(atomic_link, best, self.best)
+
+    def describe(self, epoch, position):
+        """Where a stopped run was saved."""
+        return f"Saved: {self.last} (epoch {epoch + 1}, batch {position})."
+
     def write_config(self, config):
         self._write_text("config.json", json.dumps(config, indent=2) + "\n")
 
     def write_metrics(self, history):
         """metrics.csv is always the whole history, so that a resumed run's log has no gap and no repetition."""
         text = io.StringIO()
-        if history:
-            table = csv.DictWriter(text, list(history[0]), lineterminator="\n")
-            table.writeheader()
-            table.writerows(history)
+        table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        table.writeheader()
+        table.writerows(history)
         self._write_text("metrics.csv", text.getvalue())
 
     def draw_curves(self, history):
@@ -113,19 +153,40 @@ class RunFolder:
             raise NotSaved(str(error)) from error
 
 
-def new_folder(parent, name):
-    """The first of parent/name, parent/name-2, parent/name-3 ... that does not exist.
+def refuse_overwriting(path, source=None):
+    """Refuse to write over a run.
 
-    Examples
-    --------
-    >>> new_folder("/nowhere", "alexnet").as_posix()
-    '/nowhere/alexnet'
+    Parameters
+    ----------
+    path : Path
+        The folder to write into, which need not exist.
+    source : Path or None
+        The checkpoint to go on from.
+
+    Raises
+    ------
+    DataError
+        `path` holds a run, and `source` is not of it, or is behind its newest checkpoint.
     """
-    number, path = 1, Path(parent) / name
-    while path.exists():
-        number += 1
-        path = Path(parent) / f"{name}-{number}"
-    return path
+    last = Path(path) / "last.npz"
+    if source is None or not same_folder(path, source.parent):
+        if last.exists() or last.with_name("best.npz").exists():
+            raise DataError(f"{path} already holds a run: --resume it, or choose another --out")
+    elif last.exists() and not last.samefile(source) and _is_behind(source, last):
+        raise DataError(f"{source} is not the newest checkpoint of its run, and {last} would be lost: choose another --out")
+
+
+def same_folder(one, other):
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _is_behind(source, last):
+    """A newest checkpoint that is damaged counts as ahead: whether it can be spared is for the user to say."""
+    progress = Checkpoint(source).progress
+    try:
+        return progress < Checkpoint(last).progress
+    except FileError:
+        return True
 
 
 def find_checkpoint(given, folder, parent="runs", best=False):

@@ -93,7 +93,43 @@ class Bar(Lines):
 
 def for_terminal(stream=None):
     """A `Bar` if stderr is a terminal, else `Lines` on `stream` (stdout)."""
-    return Bar(stream) if sys.stderr.isatty() else Lines(stream)
+    return Bar(stream) if _has_terminal() else Lines(stream)
+
+
+@contextlib.contextmanager
+def counting(what, every=10.0):
+    """A callable(done, total): a bar on stderr if that is a terminal, else a line on stdout every `every` seconds.
+
+    Examples
+    --------
+    >>> with counting("reading images", every=0) as count:
+    ...     count(1, 2)
+    reading images  1/2
+    """
+    if not _has_terminal():
+        yield _counting_lines(what, every)
+        return
+    with tqdm(desc=what, leave=False, dynamic_ncols=True, bar_format="{desc} {bar} {n_fmt}/{total_fmt}") as bar:
+        def count(done, total):
+            if done == 1:
+                bar.reset(total)
+            bar.update()
+        yield count
+
+
+def _counting_lines(what, every):
+    last = time.monotonic()
+
+    def count(done, total):
+        nonlocal last
+        if time.monotonic() - last >= every:
+            last = time.monotonic()
+            print(f"{what}  {done:,}/{total:,}", flush=True)
+    return count
+
+
+def _has_terminal():
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def epoch_line(row, epochs, improved):

@@ -3,11 +3,13 @@
 import contextlib
 import itertools
 import tempfile
+from pathlib import Path
 
 import numpy as np
 
 from minicnn.errors import StateError
-from minicnn.training.checkpoint import Checkpoint
+from minicnn.training.checkpoint import Checkpoint, NotSaved
+from minicnn.training.evaluation import Sums
 from minicnn.training.folder import RunFolder
 
 
@@ -32,23 +34,49 @@ class FirstBatches:
             yield from itertools.islice(batches, self._count - start)
 
 
-def rehearse(trainer):
+class PassingFolder(RunFolder):
+    """A folder that will be gone, so that nobody is sent there."""
+
+    def describe(self, epoch, position):
+        return "A dry run keeps nothing."
+
+
+def rehearse(trainer, place):
     """Train on two batches, validate on one, write a checkpoint and take it over again; return the history.
 
     The trainer's network is changed by it. Nothing stays on the disk.
 
+    Parameters
+    ----------
+    trainer : Trainer
+        Fresh or restored; what is left of its epoch does not matter.
+    place : Path
+        Where the run is to write. The temporary folder is made there, or in the nearest folder around it that exists.
+
     Raises
     ------
+    NotSaved
+        Nothing can be written there.
     StateError
         The weights that came back from the checkpoint are not those that went into it.
     """
     trainer.batches, trainer.validation = FirstBatches(trainer.batches, 2), FirstBatches(trainer.validation, 1)
-    with tempfile.TemporaryDirectory() as path, RunFolder(path) as folder:
+    trainer.position, trainer.sums = 0, Sums()
+    with _temporary_folder(place) as path, PassingFolder(path) as folder:
         trainer.folder = folder
-        history = trainer.fit(1)
+        history = trainer.fit(trainer.epoch + 1)
         before = trainer.net.state_dict()
         trainer.restore(Checkpoint(folder.last))
         after = trainer.net.state_dict()
         if any(not np.array_equal(before[name], after[name]) for name in before):
             raise StateError("a checkpoint gave back other weights than it was given")
     return history
+
+
+def _temporary_folder(place):
+    place = Path(place).absolute()
+    parent = next(folder for folder in (place, *place.parents) if folder.is_dir())
+    try:
+        return tempfile.TemporaryDirectory(prefix=".dry-run-", dir=parent, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise NotSaved(f"cannot write into {parent}: {error.strerror}") from error

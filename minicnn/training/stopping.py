@@ -1,9 +1,11 @@
-"""Ctrl-C and SIGTERM as requests: the trainer finishes its batch, saves, and only then stops."""
+"""Ctrl-C, SIGTERM and SIGHUP: at once where nothing can be lost, and in training as requests, obeyed after a save."""
 
 import signal
 import threading
 
 from minicnn.errors import MinicnnError
+
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class Interrupted(MinicnnError):
@@ -12,7 +14,7 @@ class Interrupted(MinicnnError):
     Attributes
     ----------
     signal : int
-        SIGINT or SIGTERM. By convention a program ends with 128 + signal.
+        One of `SIGNALS`. By convention a program ends with 128 + signal.
     """
 
     def __init__(self, number, message):
@@ -20,10 +22,45 @@ class Interrupted(MinicnnError):
         self.signal = int(number)
 
 
-class StopRequest:
-    """While entered, the first SIGINT or SIGTERM only sets `signal`; a Ctrl-C after that aborts at once.
+class Stopped(KeyboardInterrupt):
+    """A signal came while there was nothing to save. Like Ctrl-C, no `except Exception` holds it up."""
+
+    def __init__(self, number):
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.signal = int(number)
+
+
+class _Handlers:
+    """While entered, SIGINT, SIGTERM and SIGHUP call `_handle`; one that is ignored (nohup) stays so.
 
     Python delivers signals to the main thread only; in any other thread nothing is installed.
+    """
+
+    def __init__(self):
+        self._previous = {}
+
+    def __enter__(self):
+        if threading.current_thread() is threading.main_thread():
+            previous = {number: signal.getsignal(number) for number in SIGNALS}
+            self._previous = {number: old for number, old in previous.items() if old not in (signal.SIG_IGN, None)}
+            for number in self._previous:
+                signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *error):
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+
+class StopAtOnce(_Handlers):
+    """While entered, a signal raises `Stopped`, so that a command ends with a line and its files closed."""
+
+    def _handle(self, number, frame):
+        raise Stopped(number)
+
+
+class StopRequest(_Handlers):
+    """While entered, the first signal only sets `signal`; a Ctrl-C after that aborts at once.
 
     Examples
     --------
@@ -35,18 +72,9 @@ class StopRequest:
     """
 
     def __init__(self):
+        super().__init__()
         self.signal = None
-        self._previous = {}
 
-    def __enter__(self):
-        if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *error):
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number, frame):
+    def _handle(self, number, frame):
         self.signal = self.signal or number
         signal.signal(signal.SIGINT, signal.default_int_handler)

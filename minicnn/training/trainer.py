@@ -2,11 +2,12 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import math
 import time
 
 from minicnn import backends
-from minicnn.errors import FileError, MinicnnError
+from minicnn.errors import DataError, FileError, MinicnnError
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.training.evaluation import Sums, evaluate
 from minicnn.training.progress import Silent
@@ -26,6 +27,12 @@ class Clock:
     def lap(self):
         start, self._start = self._start, time.perf_counter()
         return self._start - start
+
+
+def fingerprint(dataset):
+    """[number of images, SHA-256 of their names and labels]. Names are relative: a folder may be moved."""
+    labels = " ".join(map(str, dataset.labels))
+    return [len(dataset), hashlib.sha256("\0".join([*dataset.names, labels]).encode(errors="replace")).hexdigest()]
 
 
 class Trainer:
@@ -66,6 +73,7 @@ class Trainer:
         self.net, self.optimiser, self.schedule = net, optimiser, schedule
         self.batches, self.validation = batches, validation
         self.folder, self.progress, self.config = folder, progress or Silent(), config or {}
+        self._images = {"training": fingerprint(batches.dataset), "validation": fingerprint(validation.dataset)}
         self.loss = SoftmaxCrossEntropy()
         self.save_every = save_every
         self.epoch = self.position = 0
@@ -82,7 +90,7 @@ class Trainer:
         Diverged
             A loss or a weight is not finite. The step that would have used it was not taken, nothing was saved after it.
         Interrupted
-            SIGINT or SIGTERM came. The batch was finished and a checkpoint written.
+            SIGINT, SIGTERM or SIGHUP came. The batch was finished and a checkpoint written.
         NotSaved
             A checkpoint could not be written. The one before is intact.
         """
@@ -92,11 +100,12 @@ class Trainer:
                 self._stop_if_asked(stop)
                 self._train_epoch(stop)
                 self._finish_epoch(*self._validate(stop))
+            self._stop_if_asked(stop)
         return self.history
 
     def _train_epoch(self, stop):
         self.net.train()
-        self.progress.begin(self.epoch, self.position)
+        self._show(self.progress.begin, self.epoch, self.position)
         clock = Clock()
         with contextlib.closing(self.batches.epoch(self.epoch, self.position)) as batches:
             for batch in batches:
@@ -105,7 +114,7 @@ class Trainer:
                 self.position += 1
                 self.sums.waited += waited
                 self.sums.seconds += waited + clock.lap()
-                self.progress.step(self.position, self.sums)
+                self._show(self.progress.step, self.position, self.sums)
                 self._stop_if_asked(stop)
                 if time.monotonic() - self._saved_at > self.save_every:
                     self.save()
@@ -147,7 +156,15 @@ class Trainer:
             self.schedule.step(self.epoch, 1 - measured.top1)
         improved = measured.top1 > best
         self.save(improved)
-        self.progress.finish(row, improved)
+        self._show(self.progress.finish, row, improved)
+
+    def _show(self, method, *arguments):
+        """Show progress; a closed pipe or a terminal that is gone ends the run, but not without saving."""
+        try:
+            method(*arguments)
+        except OSError:
+            self._save_unless_saved()
+            raise
 
     def _stop_if_asked(self, stop):
         if stop.signal is not None:
@@ -158,7 +175,7 @@ class Trainer:
     def _where_saved(self):
         if self.folder is None or self._saved is None:
             return "Nothing was saved."
-        return f"Saved: {self.folder.last} (epoch {self._saved[0] + 1}, batch {self._saved[1]})."
+        return self.folder.describe(*self._saved)
 
     def save(self, best=False):
         """Write `last` (and `best`, if this is the best so far), and the metrics."""
@@ -181,7 +198,8 @@ class Trainer:
             yield f"statistics/{name}", array
 
     def _state(self):
-        return {"config": self.config, "classes": list(self.batches.dataset.classes), "batches": len(self.batches),
+        return {"config": self.config, "classes": list(self.batches.dataset.classes), "images": self._images,
+                "batches": len(self.batches),
                 "epoch": self.epoch, "position": self.position, "sums": dataclasses.asdict(self.sums),
                 "history": self.history, "random": self.net.random_state(),
                 "schedule": self.schedule.state_dict() if self.schedule is not None else {}}
@@ -192,15 +210,20 @@ class Trainer:
         Raises
         ------
         FileError
-            Names, shapes or dtypes are not those of this run, or the data set has another size or other classes.
+            Names, shapes or dtypes are not those of this run.
+        DataError
+            The images are not those that the run began with.
         """
         here, state = self._state(), checkpoint.state
         checkpoint.require({name: (array.shape, array.dtype) for name, array in self._arrays()},
                            {key: here[key] for key in ("random", "schedule", "sums")})
+        if state.get("images") != self._images:
+            raise DataError(f"{checkpoint.path} was not made with these {self._images['training'][0]:,} training and "
+                            f"{self._images['validation'][0]:,} validation images: files were added, removed, renamed or "
+                            "moved to another class since")
         for key in ("classes", "batches"):
             if state[key] != here[key]:
-                raise FileError(f"{checkpoint.path} does not fit these images: {key} {state[key]} in the file, "
-                                f"{here[key]} here")
+                raise FileError(f"{checkpoint.path} does not fit this run: {key} {state[key]} in the file, {here[key]} here")
         self.optimiser.load_state_dict(checkpoint.arrays("optimiser"))
         self.net.load_state_dict(checkpoint.arrays("net"))
         self.net.load_random_state(state["random"])
