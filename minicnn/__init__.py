@@ -4,6 +4,7 @@ Layers have a forward and a backward pass written by hand; `Sequential` chains t
 is right; `trace` shows shapes, parameters and work before anything runs.
 """
 
+from minicnn import blas as blas  # isort: skip  # first of all: it loads NumPy with the fastest kernels
 from minicnn.backends.numpy import col2im, im2col
 from minicnn.backends.numpy.parallel import get_num_threads, set_num_threads
 from minicnn.errors import BackendError, DataError, DtypeError, FileError, MinicnnError, ShapeError, StateError

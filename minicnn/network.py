@@ -22,9 +22,7 @@ class Sequential(Layer):
 
     Examples
     --------
-    >>> import operator
-
-import numpy as np
+    >>> import numpy as np
     >>> from minicnn import Sequential, Conv2d, ReLU, Flatten, Linear
     >>> net = Sequential(conv1=Conv2d(1, 4, 3, seed=0), relu1=ReLU(), flat=Flatten(), fc=Linear(4 * 6 * 6, 10, seed=1))
     >>> net(np.zeros((2, 1, 8, 8), np.float32)).shape

@@ -12,10 +12,10 @@ import threadpoolctl
 from minicnn import blas
 
 
-def advice(**variables):
-    """What a fresh process says whose environment has these variables."""
+def advice(order, **variables):
+    """What a fresh process says that imports in this order, and whose environment has these variables."""
     environment = {key: value for key, value in os.environ.items() if key != blas.CORETYPE} | variables
-    code = "from minicnn import blas; print(blas.describe()); print(blas.advice())"
+    code = f"{order}\nfrom minicnn import blas\nprint(blas.describe())\nprint(blas.advice())"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     return found.stdout.splitlines()
 
@@ -25,16 +25,19 @@ def has_avx512():
     return any(name.startswith("AVX512") or name == "X86_V4" for name in found)
 
 
-def test_no_advice_where_openblas_chooses_for_itself():
-    assert advice()[1:] == [""]
+@pytest.mark.parametrize("order", ["import minicnn", "import numpy"])
+def test_no_advice_where_openblas_chooses_for_itself(order):
+    assert advice(order)[1:] == [""]
 
 
-def test_an_environment_that_holds_openblas_to_older_kernels_is_named():
+def test_an_environment_that_holds_openblas_to_older_kernels_is_named_where_it_could_not_be_helped():
     if not has_avx512() or "openblas" not in blas.describe():
         pytest.skip("needs OpenBLAS on a processor with AVX-512")
-    described, said = advice(OPENBLAS_CORETYPE="Haswell")
+    described, said = advice("import numpy", OPENBLAS_CORETYPE="Haswell")
     assert "Haswell" in described and "OPENBLAS_CORETYPE=Haswell" in said
-    assert advice(OPENBLAS_CORETYPE="SkylakeX")[1] == ""
+    described, said = advice("import minicnn", OPENBLAS_CORETYPE="Haswell")
+    assert "Haswell" not in described and said == ""
+    assert advice("import numpy", OPENBLAS_CORETYPE="SkylakeX")[1] == ""
 
 
 def blas_threads():
