@@ -9,7 +9,8 @@ from minicnn.errors import ShapeError
 from minicnn.layers.base import Layer
 from minicnn.layers.flatten import Flatten
 
-COLUMNS = ("name", "type", "settings", "input", "output", "parameters", "MACs", "activation", "workspace", "field", "stride")
+COLUMNS = ("name", "type", "settings", "input", "output", "parameters", "MACs", "activation", "workspace", "field", "stride",
+           "algorithm")
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,14 @@ class Row:
     workspace_bytes: int
     receptive_field: int | tuple  # (rows, columns) where they differ
     stride: int | tuple
+    algorithm: str  # of a convolution, else empty
 
     def cells(self):
         """The row as text, in the order of `COLUMNS`."""
         return (self.name, self.type, self.settings, _shape(self.input_shape), _shape(self.output_shape),
                 f"{self.parameters:,}", f"{self.macs:,}", _bytes(self.activation_bytes), _bytes(self.workspace_bytes),
-                *("×".join(map(str, v)) if isinstance(v, tuple) else str(v) for v in (self.receptive_field, self.stride)))
+                *("×".join(map(str, v)) if isinstance(v, tuple) else str(v) for v in (self.receptive_field, self.stride)),
+                self.algorithm)
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def trace(net, input_shape):
     -------
     Trace
         `rows`, each with name, type, settings, input_shape, output_shape, parameters, macs, activation_bytes,
-        workspace_bytes, receptive_field, stride; totals `parameters`, `macs`, `activation_bytes`.
+        workspace_bytes, receptive_field, stride, algorithm; totals `parameters`, `macs`, `activation_bytes`.
 
     Raises
     ------
@@ -120,7 +123,8 @@ def trace(net, input_shape):
             layer.name, type(layer).__name__, layer.settings(), shape, output,
             parameters=sum(p.data.size for p in layer.parameters()), macs=layer.macs(shape),
             activation_bytes=int(np.prod(output)) * layer.dtype.itemsize, workspace_bytes=layer.workspace_bytes(shape),
-            receptive_field=_side(field), stride=_side(stride)))
+            receptive_field=_side(field), stride=_side(stride),
+            algorithm=layer.chosen_algorithm(shape) if hasattr(layer, "chosen_algorithm") else ""))
         shape = output
     return Trace(tuple(rows))
 
@@ -142,7 +146,7 @@ def _side(pair):
 
 
 def _align(cell, width, column):
-    return cell.ljust(width) if column < 5 else cell.rjust(width)
+    return cell.rjust(width) if 5 <= column < 11 else cell.ljust(width)
 
 
 def _shape(shape):

@@ -7,6 +7,7 @@ im2col becomes a few long copies instead of many short ones (3 to 4 times faster
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from minicnn.backends.numpy import parallel
 from minicnn.windows import Window
 
 
@@ -104,6 +105,19 @@ def interior(padded, size, window):
     """The view of `padded` (N, HP, WP, C) that is the image itself."""
     top, left = window.rows.before, window.columns.before
     return padded[:, top:top + size[0], left:left + size[1]]
+
+
+def columns(x, window, top, bottom):
+    """The columns (N, bottom − top, OW, KH, KW, C) of output rows top … bottom, in a buffer of this thread."""
+    rows, first = window.rows, top * window.rows.stride
+    height = (bottom - top - 1) * rows.stride + rows.extent
+    _, _, width, channels = padded_shape(x.shape, window)
+    padded = parallel.scratch("im2col padded", (len(x), height, width, channels), x.dtype)
+    pad_channels_last(x, padded, window, first)
+    ow = window.columns.output_size(x.shape[3])
+    cols = parallel.scratch("im2col columns", (len(x), bottom - top, ow, *window.kernel, channels), x.dtype)
+    gather(padded, cols, window)
+    return cols
 
 
 def gather(padded, cols, window):

@@ -13,8 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from minicnn import blas
+from minicnn.backends.numpy.arrays import empty
 from minicnn.errors import ShapeError
 
+SHARES = 16  # a batch is cut into at least so many pieces, if it has so many images
 BLOCK_BYTES = 256 * 1024  # element-wise work is cut into blocks that stay in the cache of one core
 
 
@@ -110,6 +112,41 @@ def run(function, pieces):
 def ranges(total, step):
     """[(0, step), (step, 2·step), …] up to `total`."""
     return [(start, min(start + step, total)) for start in range(0, total, step)]
+
+
+def share(images):
+    """How many images of a batch one thread may take at a time, so that many threads find work."""
+    return -(-images // SHARES)
+
+
+def run_and_add(function, images, step):
+    """The sum of the arrays that `function(start, stop)` gives for pieces of `step` images.
+
+    Pieces are added within a share of the batch, and then share after share: the order is fixed by the shape alone. What
+    `function` returns may be a buffer that its next call overwrites.
+    """
+    several = -(-share(images) // step) * step  # a share is a whole number of pieces
+
+    def one_share(start, stop):
+        total = None
+        for piece in ranges(stop - start, step):
+            total = add(total, function(start + piece[0], start + piece[1]))
+        return total
+
+    total, *rest = run(one_share, ranges(images, several))
+    for part in rest:
+        total += part
+    return total
+
+
+def add(total, term):
+    """total += term; None stands for no total yet, and a copy of the term becomes it."""
+    if total is None:
+        total = empty(term.shape, term.dtype)
+        total[...] = term
+        return total
+    total += term
+    return total
 
 
 def image_ranges(array):
