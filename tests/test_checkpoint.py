@@ -20,7 +20,8 @@ from minicnn.errors import FileError
 from minicnn.training import Checkpoint, NotSaved, write_checkpoint
 from minicnn.training.state import COLUMNS, FORMAT
 
-STATE = {"config": {"lr": 0.1}, "classes": ["a", "ü"], "batches": 3, "epoch": 1, "position": 2,
+STATE = {"config": {"lr": 0.1}, "classes": ["a", "ü"], "images": {"training": [9, "ab"], "validation": [3, "cd"]},
+         "batches": 3, "epoch": 1, "position": 2,
          "sums": {"loss_sum": 0.1 + 0.2}, "history": [dict.fromkeys(COLUMNS, 1)], "random": {"drop": [2**63 + 1, 5]},
          "schedule": {"lr": 0.1}}
 
@@ -70,6 +71,14 @@ def test_the_same_state_gives_the_same_bytes_and_numpy_reads_them(path, tmp_path
     assert (tmp_path / "again.npz").read_bytes() == path.read_bytes()
     with np.load(path, allow_pickle=False) as opened:
         np.testing.assert_array_equal(opened["net/fc.weight"], arrays()["net/fc.weight"])
+
+
+def test_a_checkpoint_is_of_one_moment(path):
+    """It is read while the run goes on, and puts its next checkpoint in the place of this one."""
+    checkpoint, wanted = Checkpoint(path), arrays()["net/conv1.weight"]
+    write_checkpoint(path, lambda: [("net/conv1.weight", wanted + 1)], {**STATE, "epoch": 0, "history": []})
+    np.testing.assert_array_equal(checkpoint.arrays("net")["conv1.weight"], wanted)
+    np.testing.assert_array_equal(Checkpoint(path).arrays("net")["conv1.weight"], wanted + 1)
 
 
 def test_no_second_copy_of_everything_is_held(tmp_path):
@@ -190,6 +199,10 @@ STATES = {
     "history of texts": state_member(history=[dict.fromkeys(COLUMNS, "1")]),
     "history that is not finite": state_member(history=[dict.fromkeys(COLUMNS, math.inf)]),
     "classes of numbers": state_member(classes=[1, 2, 3]),
+    "no images": state_member(images=None),
+    "images of one part": state_member(images={"training": [9, "ab"]}),
+    "images without a hash": state_member(images={"training": [9], "validation": [3, "cd"]}),
+    "a hash of numbers": state_member(images={"training": [9, 8], "validation": [3, "cd"]}),
     "a random state below 0": state_member(random={"drop": [-1, 0]}),
     "a random state of fractions": state_member(random={"drop": [1, 2.5]}),
     "a random state of one number": state_member(random={"drop": [1]}),

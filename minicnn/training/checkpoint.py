@@ -15,6 +15,7 @@ the file; a `.npy` header must describe exactly the bytes that follow it; nothin
 
 import json
 import os
+import weakref
 import zipfile
 import zlib
 from pathlib import Path
@@ -77,7 +78,8 @@ def write_checkpoint(path, arrays, state):
 class Checkpoint:
     """A checkpoint that was read, found whole, and waits to be taken over.
 
-    Opening it verifies the file and reads `state`; `arrays` reads the rest, a section at a time.
+    Opening it verifies the file and reads `state`; `arrays` reads the rest, a section at a time. The file stays open as
+    long as this object lives: a run that goes on puts a new file in its place, and state and arrays still are of one moment.
 
     Parameters
     ----------
@@ -99,9 +101,11 @@ class Checkpoint:
     def __init__(self, path):
         self.path = Path(path)
         try:
-            _verify(self.path)
-            with zipfile.ZipFile(self.path) as archive:
-                members = _stored_members(archive, self.path)
+            self._file = open(self.path, "rb")  # noqa: SIM115  # closed by the next line
+            weakref.finalize(self, self._file.close)
+            _compare_checksum(self._file, self.path)
+            with zipfile.ZipFile(self._file) as archive:
+                members = _stored_members(archive, self._file)
                 self.shapes = {name: npz.read_header(archive, member) for name, member in members.items()}
                 self.state = json.loads(npz.read_member(archive, members["state"]).tobytes())
             check_state(self.state)
@@ -115,9 +119,9 @@ class Checkpoint:
     def arrays(self, section):
         """The arrays of one section, {"conv1.weight": array, ...} of "net"."""
         try:
-            with zipfile.ZipFile(self.path) as archive:
+            with zipfile.ZipFile(self._file) as archive:
                 return {name.removeprefix(section + "/"): npz.read_member(archive, member)
-                        for name, member in _stored_members(archive, self.path).items() if name.startswith(section + "/")}
+                        for name, member in _stored_members(archive, self._file).items() if name.startswith(section + "/")}
         except npz.UNREADABLE as error:
             raise FileError(f"cannot read {self.path}: {error}") from error
 
@@ -151,24 +155,28 @@ def _describe(shape):
     return "missing" if shape is None else f"{shape[0]} {shape[1]}"
 
 
-def _stored_members(archive, path):
+def _stored_members(archive, file):
     """A checkpoint's members are not compressed: what is read is bounded by the file."""
-    members = npz.members(archive, path.stat().st_size)
+    members = npz.members(archive, os.fstat(file.fileno()).st_size)
     if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
         raise ValueError("it has compressed members")
     return members
 
 
 def _verify(path):
-    """Compare the checksum at the end of the file with all that comes before it."""
     with open(path, "rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - _TAIL))
-        tail = file.read()
-        if not tail.startswith(_COMMENT) or len(tail) != _TAIL:
-            raise FileError(f"{path} is not a minicnn checkpoint, or was cut short")
-        if b"%08x" % _crc32(file, size - 8) != tail[-8:]:
-            raise FileError(f"{path} is damaged: its checksum is wrong")
+        _compare_checksum(file, path)
+
+
+def _compare_checksum(file, path):
+    """Compare the checksum at the end of the file with all that comes before it."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _TAIL))
+    tail = file.read()
+    if not tail.startswith(_COMMENT) or len(tail) != _TAIL:
+        raise FileError(f"{path} is not a minicnn checkpoint, or was cut short")
+    if b"%08x" % _crc32(file, size - 8) != tail[-8:]:
+        raise FileError(f"{path} is damaged: its checksum is wrong")
 
 
 def _crc32(file, count):

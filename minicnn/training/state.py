@@ -47,6 +47,12 @@ def _is_random(value):
     return isinstance(value, list) and len(value) == 2 and all(map(_is_count, value))
 
 
+def _is_images(value):
+    """The `fingerprint` of both datasets: [number of images, a hash of their names and labels]."""
+    return isinstance(value, dict) and value.keys() == {"training", "validation"} and all(
+        isinstance(one, list) and len(one) == 2 and _is_count(one[0]) and isinstance(one[1], str) for one in value.values())
+
+
 def _is_schedule(value):
     """Its learning rate is above 0; the best error of a plateau schedule is infinite at first."""
     return isinstance(value, dict) and ("lr" not in value or (_is_number(value["lr"]) and value["lr"] > 0))
@@ -63,6 +69,7 @@ def _dict_of(is_valid):
 _CHECKS = {
     "config": lambda value: isinstance(value, dict),
     "classes": _list_of(lambda value: isinstance(value, str)),
+    "images": _is_images,
     "batches": _is_count,
     "epoch": _is_count,
     "position": _is_count,
