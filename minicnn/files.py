@@ -120,6 +120,6 @@ def _explain(path, folder, temporary, size, error):
         return f"{text} (there is no folder {folder})"
     with contextlib.suppress(OSError):
         free = shutil.disk_usage(folder).free
-        written = temporary.stat().st_size if temporary.exists() else 0
-        text += f" (at least {max(size(), written):,} bytes needed, {free:,} free in {folder})"
+        written = temporary.stat().st_size if temporary.exists() else 0  # they are free again when it is gone
+        text += f" (at least {max(size(), written):,} bytes needed, {free + written:,} free in {folder})"
     return text
