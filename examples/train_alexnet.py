@@ -1,25 +1,24 @@
 """Train an AlexNet on the images of a folder, or, without any argument, on shapes drawn by the library."""
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
 
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C among the imports needs no traceback; `run` handles later ones
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for a checkout that was never installed
 
 import minicnn
 from alexnet import RECIPES, alexnet
 from minicnn import PlateauSchedule, StepSchedule, blas, data
 from minicnn.training import Checkpoint, Diverged, Interrupted, RunFolder, Trainer, evaluate, progress
-from minicnn.training.command import UsageError, counted, run
+from minicnn.training.command import UsageError, counted, run, warn
 from minicnn.training.folder import find_checkpoint, refuse_overwriting
 from minicnn.training.pictures import draw_pictures, first_filters, sample
 from minicnn.training.rehearsal import rehearse
 from training_options import parse, settings_of
-
-
-def warn(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 def open_data(settings, workers):
@@ -169,8 +168,10 @@ def train(given, source, path, start):
         run_, trainer = prepare(given, source, folder)
         run_.describe(folder.path)
         if source is not None:
-            folder.adopt(source.with_name("best.npz"))
+            folder.adopt(source.with_name("best.npz"), trainer.history)
         folder.write_config({**run_.settings, "backend": run_.net.backend, "blas": blas.describe()})
+        if trainer.epoch >= run_.settings["epochs"]:
+            print(f"          {counted(trainer.epoch, 'epoch')} finished already: a larger --epochs goes on")
         try:
             history = trainer.fit(run_.settings["epochs"])
         except (Diverged, Interrupted):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from training_helpers import THIN, everything, fails, load_command, make_trainer, write_images
 
 from minicnn import get_num_threads, set_num_threads
-from minicnn.training import Checkpoint, RunFolder, write_checkpoint
+from minicnn.training import Checkpoint, RunFolder, Trainer, write_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def images(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(command, images, tmp_path_factory):
-    """A run of two epochs, without pictures; its best epoch is the first."""
+    """A run of two epochs, without pictures."""
     import train_alexnet
     draw, train_alexnet.draw_pictures = train_alexnet.draw_pictures, lambda *arguments: None
     folder = tmp_path_factory.mktemp("runs") / "first"
@@ -81,9 +82,41 @@ def test_branching(command, capsys, behind, finished, images, tmp_path):
     assert command("--resume", tmp_path / "branch", "--out", tmp_path / "branch", "--epochs", 3) == 0  # one and the same
 
 
-def test_a_branch_has_the_best_checkpoint_so_far(command, behind, tmp_path):
-    assert command("--resume", behind, "--out", tmp_path / "branch") == 0
-    assert (tmp_path / "branch/best.npz").read_bytes() == (behind / "best.npz").read_bytes()
+def test_a_branch_has_the_best_checkpoint_so_far(command, finished, tmp_path):
+    assert command("--resume", finished, "--out", tmp_path / "branch") == 0
+    assert (tmp_path / "branch/best.npz").read_bytes() == (finished / "best.npz").read_bytes()
+
+
+def test_a_branch_does_not_adopt_what_is_not_its_own(finished, behind, tmp_path):
+    """best.npz of another run, of a later epoch, a damaged one, or none."""
+    history = Checkpoint(finished / "best.npz").state["history"]
+    (tmp_path / "damaged.npz").write_bytes(b"")
+    strangers = [behind / "best.npz", tmp_path / "damaged.npz", tmp_path / "none.npz"]
+    with RunFolder(tmp_path / "branch") as folder:
+        for best, ours in [*((best, history) for best in strangers), (finished / "best.npz", history[:-1])]:
+            folder.adopt(best, ours)
+            assert not folder.best.exists()
+        folder.adopt(finished / "best.npz", history)
+        assert folder.best.exists()
+
+
+def test_a_finished_run_says_so_and_stays(command, capsys, finished):
+    before = content(finished)
+    assert command("--resume", finished) == 0
+    assert "2 epochs finished already" in capsys.readouterr().out and content(finished) == before
+    fails(command, capsys, 2, "^--epochs 1: .*last.npz has finished 2 already", "--resume", finished, "--epochs", 1)
+    assert content(finished) == before
+
+
+def test_more_epochs_are_remembered_at_once(command, finished, tmp_path, monkeypatch):
+    """A run that is killed before it could save anything else still knows how long it was to go on."""
+    run = shutil.copytree(finished, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_train_epoch", lambda *arguments: None)
+        patch.setattr(Trainer, "_validate", lambda *arguments: sys.exit(9))
+        assert command("--resume", run, "--epochs", 3) == 9
+    assert Checkpoint(run / "last.npz").state["config"]["epochs"] == 3
+    assert command("--resume", run) == 0 and Checkpoint(run / "last.npz").state["epoch"] == 3
 
 
 @pytest.mark.parametrize("change", ["more", "fewer", "renamed", "moved", "validation"])
@@ -120,6 +153,14 @@ def test_a_folder_that_cannot_be_made_is_noticed_before_the_images_are_read(comm
     for extra in ([], ["--dry-run"]):
         code, text = (4, "cannot make the folder") if not extra else (2, "no such folder")
         fails(command, capsys, code, text, "--data", tmp_path / "none", "--out", tmp_path / "file/run", *extra)
+
+
+def test_a_folder_that_cannot_even_be_looked_for(command, capsys, images, tmp_path):
+    """A name that is too long stands for a folder in one that may not be entered."""
+    name = 300 * "x"
+    fails(command, capsys, 4, "cannot make the folder", "--data", tmp_path / "none", "--out", tmp_path / name / "run")
+    assert command("--data", images, *THIN, "--out", tmp_path / name / "run", "--dry-run") == 0
+    fails(command, capsys, 1, f"^{re.escape(str(tmp_path))}/x+: ", "--resume", tmp_path / name)
 
 
 def test_no_empty_folder_is_left(command, capsys, tmp_path, monkeypatch):
@@ -192,7 +233,8 @@ def test_when_the_rate_drops(command):
     published = {"init": "published", "recipe": "caffe", "data": "x"}
     assert fresh_settings(published)["milestones"] == [20, 40, 60, 80] and fresh_settings(published)["epochs"] == 90
     assert fresh_settings({**published, "epochs": 10})["milestones"] == [6, 8]
-    assert fresh_settings({"init": "published"})["milestones"] == []  # the paper's own: when validation stalls
+    for epochs in ({}, {"epochs": 10}):
+        assert fresh_settings({"init": "published", **epochs})["milestones"] == []  # the paper's own: when validation stalls
     assert fresh_settings({"epochs": 1})["milestones"] == [1]
 
 

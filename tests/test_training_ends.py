@@ -10,11 +10,12 @@ import threading
 import time
 
 import pytest
-from training_helpers import THIN, make_trainer, process, write_images
+from training_helpers import EXAMPLES, THIN, make_trainer, process, write_images
 
 from minicnn.training import Checkpoint, RunFolder
 from minicnn.training.command import run
 from minicnn.training.progress import Lines
+from minicnn.training.stopping import StopRequest
 
 HANGUP = getattr(signal, "SIGHUP", None)
 SIGNALS = [number for number in (signal.SIGINT, signal.SIGTERM, HANGUP) if number is not None]
@@ -78,6 +79,33 @@ def test_nohup_is_respected():
         signal.signal(signal.SIGHUP, previous)
 
 
+def test_an_ignored_ctrl_c_stays_ignored():
+    """As that of a shell's background job, when something else asks it to stop."""
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with StopRequest() as stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop.signal == signal.SIGTERM and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def test_ctrl_c_among_the_imports_prints_no_traceback():
+    program = """
+import os, runpy, signal, sys
+sys.path.insert(0, os.path.dirname(sys.argv[1]))
+class Interrupter:
+    def find_spec(self, name, *rest):
+        if name == "minicnn.training":
+            os.kill(os.getpid(), signal.SIGINT)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Interrupter())
+runpy.run_path(sys.argv[1], run_name="__main__")"""
+    done = subprocess.run([sys.executable, "-c", program, EXAMPLES / "train_alexnet.py"], capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
+
+
 def test_in_another_thread_no_handler_is_installed():
     codes = []
     thread = threading.Thread(target=lambda: codes.append(run(lambda: None)))
@@ -92,7 +120,7 @@ def test_terminated_while_images_are_read_or_pictures_drawn(images, tmp_path):
                "from minicnn.training.command import run\n"
                "train_alexnet.{function} = lambda *a, **k: os.kill(os.getpid(), signal.SIGTERM)\n"
                "sys.exit(run(lambda: train_alexnet.main(sys.argv[1:])))")
-    examples = str(process.__globals__["EXAMPLES"])
+    examples = str(EXAMPLES)
     for function, saved in (("open_data", False), ("draw_pictures", True)):
         folder = tmp_path / function
         done = subprocess.run([sys.executable, "-c", program.format(examples=examples, function=function), "--data", images,
@@ -149,9 +177,20 @@ def test_a_full_disk_for_the_output(images, tmp_path):
     assert (running.returncode, errors) == (1, "cannot write the output: No space left on device\n")
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device here")
+def test_a_warning_that_nobody_takes(tmp_path):
+    """A broken image is no reason to end, and neither is a log of errors on a full disk."""
+    images = write_images(tmp_path / "images")
+    (images / "train/red/broken.jpg").write_bytes(b"no image")
+    with open("/dev/full", "w") as full:
+        running = process("--data", images, *THIN, "--dry-run", stderr=full)
+        out, _ = running.communicate(timeout=60)
+    assert running.returncode == 0 and "all well" in out
+
+
 @pytest.mark.parametrize("closed", ["1>&-", "2>&-"])
 def test_no_output_at_all(images, tmp_path, closed):
-    script = process.__globals__["EXAMPLES"] / "train_alexnet.py"
+    script = EXAMPLES / "train_alexnet.py"
     command = f'exec "$0" "$@" {closed}'
     done = subprocess.run(["sh", "-c", command, sys.executable, script, "--data", images, "--out", tmp_path / "run", *THIN],
                           capture_output=True, text=True, timeout=60)

@@ -98,7 +98,7 @@ def _run(main):
     except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
         return 1
     except OSError as error:
-        return _complain(f"cannot write {error.filename or 'the output'}: {error.strerror or error}", 1)
+        return _complain(f"{error.filename or 'cannot write the output'}: {error.strerror or error}", 1)
     except MemoryError as error:
         return _complain(f"out of memory ({error}): a smaller --batch-size or --width needs less", 1)
     return 0
@@ -117,7 +117,12 @@ def _flushed(main):
                 raise
 
 
-def _complain(message, code):
+def warn(message):
+    """One line on stderr; whether somebody reads it is not the run's concern."""
     with contextlib.suppress(OSError):
         print(" ".join(str(message).split()), file=sys.stderr, flush=True)
+
+
+def _complain(message, code):
+    warn(message)
     return code

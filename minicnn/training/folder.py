@@ -48,7 +48,7 @@ class RunFolder:
     def __init__(self, path):
         self.path = Path(path)
         self.last, self.best = self.path / "last.npz", self.path / "best.npz"
-        self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        self._made = [folder for folder in (self.path, *self.path.parents) if not os.path.exists(folder)]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -63,7 +63,7 @@ class RunFolder:
         """A new folder: the first of parent/name, parent/name-2, parent/name-3 ... that nobody has taken."""
         for number in itertools.count(1):
             path = Path(parent, name if number == 1 else f"{name}-{number}")
-            made = [folder for folder in path.parents if not folder.exists()]
+            made = [folder for folder in path.parents if not os.path.exists(folder)]
             try:
                 path.mkdir(parents=True, exist_ok=False)
             except FileExistsError:
@@ -114,9 +114,9 @@ class RunFolder:
             self._guarded(atomic_link, self.best, self.last)
         self.write_metrics(state["history"])
 
-    def adopt(self, best):
-        """Take over the best checkpoint of the run that this one branches from, if it has one."""
-        if best.exists() and not same_folder(best.parent, self.path):
+    def adopt(self, best, history):
+        """Take over the best checkpoint of the run that this one branches from, if it is a part of this one's history."""
+        if not same_folder(best.parent, self.path) and _is_part_of(best, history):
             self._guarded(atomic_link, best, self.best)
 
     def describe(self, epoch, position):
@@ -170,9 +170,9 @@ def refuse_overwriting(path, source=None):
     """
     last = Path(path) / "last.npz"
     if source is None or not same_folder(path, source.parent):
-        if last.exists() or last.with_name("best.npz").exists():
+        if os.path.exists(last) or os.path.exists(last.with_name("best.npz")):
             raise DataError(f"{path} already holds a run: --resume it, or choose another --out")
-    elif last.exists() and not last.samefile(source) and _is_behind(source, last):
+    elif os.path.exists(last) and not last.samefile(source) and _is_behind(source, last):
         raise DataError(f"{source} is not the newest checkpoint of its run, and {last} would be lost: choose another --out")
 
 
@@ -187,6 +187,14 @@ def _is_behind(source, last):
         return progress < Checkpoint(last).progress
     except FileError:
         return True
+
+
+def _is_part_of(checkpoint, history):
+    try:
+        epochs = Checkpoint(checkpoint).state["history"]
+    except FileError:
+        return False
+    return epochs == history[:len(epochs)]
 
 
 def find_checkpoint(given, folder, parent="runs", best=False):

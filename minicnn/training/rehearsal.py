@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import tempfile
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def rehearse(trainer, place):
 
 def _temporary_folder(place):
     place = Path(place).absolute()
-    parent = next(folder for folder in (place, *place.parents) if folder.is_dir())
+    parent = next(folder for folder in (place, *place.parents) if os.path.isdir(folder))
     try:
         return tempfile.TemporaryDirectory(prefix=".dry-run-", dir=parent, ignore_cleanup_errors=True)
     except OSError as error:

@@ -77,4 +77,5 @@ class StopRequest(_Handlers):
 
     def _handle(self, number, frame):
         self.signal = self.signal or number
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if signal.SIGINT in self._previous:
+            signal.signal(signal.SIGINT, signal.default_int_handler)

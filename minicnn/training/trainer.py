@@ -217,7 +217,7 @@ class Trainer:
         here, state = self._state(), checkpoint.state
         checkpoint.require({name: (array.shape, array.dtype) for name, array in self._arrays()},
                            {key: here[key] for key in ("random", "schedule", "sums")})
-        if state.get("images") != self._images:
+        if state["images"] != self._images:
             raise DataError(f"{checkpoint.path} was not made with these {self._images['training'][0]:,} training and "
                             f"{self._images['validation'][0]:,} validation images: files were added, removed, renamed or "
                             "moved to another class since")
@@ -233,4 +233,5 @@ class Trainer:
         self.history = list(state["history"])
         if self.folder is not None:
             self.folder.write_metrics(self.history)
-            self._saved = (self.epoch, self.position) if checkpoint.path == self.folder.last else None
+            if checkpoint.path == self.folder.last and state["config"] == self.config:
+                self._saved = self.epoch, self.position
