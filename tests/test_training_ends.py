@@ -171,10 +171,13 @@ def test_a_pipe_that_nobody_reads(images, tmp_path):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device here")
 def test_a_full_disk_for_the_output(images, tmp_path):
-    with open("/dev/full", "w") as full:
-        running = process("--data", images, "--out", tmp_path / "run", *THIN, stdout=full)
-        _, errors = running.communicate(timeout=60)
-    assert (running.returncode, errors) == (1, "cannot write the output: No space left on device\n")
+    """A run prints its first lines at once; --evaluate's may come at the very end."""
+    process("--data", images, "--out", tmp_path / "run", *THIN).communicate(timeout=60)
+    for options in (["--data", images, "--out", tmp_path / "new", *THIN], ["--evaluate", "--resume", tmp_path / "run"]):
+        with open("/dev/full", "w") as full:
+            running = process(*options, stdout=full, env={**os.environ, "PYTHONUNBUFFERED": ""})
+            _, errors = running.communicate(timeout=60)
+        assert (running.returncode, errors) == (1, "cannot write the output: No space left on device\n")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device here")
