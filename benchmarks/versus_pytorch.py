@@ -10,20 +10,14 @@ machine that slows down slows all of them. All do the same arithmetic in float32
 
 import argparse
 import json
-import os
-import platform
 import resource
 import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from contestants import CONTESTANTS
-
-# OpenBLAS knows the processor better than a variable that was left in the environment
-ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "OPENBLAS_CORETYPE"}
-
+from machine import ENVIRONMENT, describe, sgemm_peak
 
 def serve(contestant, task):
     """A contestant's own process: one step for every line on standard input, its seconds and peak memory as an answer."""
@@ -59,19 +53,6 @@ class Child:
         return statistics.median(self.seconds)
 
 
-def sgemm_peak(size=4096):
-    """FLOP/s of the machine's own float32 matrix product on all threads, the best of six."""
-    import numpy as np
-
-    a, b = (np.random.default_rng(i).standard_normal((size, size), np.float32) for i in range(2))
-    times = []
-    for _ in range(6):
-        start = time.perf_counter()
-        a @ b
-        times.append(time.perf_counter() - start)
-    return 2 * size**3 / min(times)
-
-
 def compare(args, task):
     """Let the contestants take turns; [Child], and the peak of the matrix product."""
     names = CONTESTANTS if args.best else list(CONTESTANTS)[:2]
@@ -93,7 +74,7 @@ def compare(args, task):
 def table(children, peak, args, task):
     """The result as Markdown."""
     flop, eager = children[0].facts[task], children[1].median
-    lines = [f"{task}, `{args.recipe}`, batch {args.batch_size}, float32, {args.rounds} rounds; {machine()}; "
+    lines = [f"{task}, `{args.recipe}`, batch {args.batch_size}, float32, {args.rounds} rounds; {describe()}; "
              f"sgemm 4096³ {peak / 1e9:.0f} GFLOP/s", "",
              "| | median (min–max) | ÷ PyTorch | peak memory | GFLOP/s | share of sgemm |", "|---|---|---|---|---|---|"]
     for child in children:
@@ -102,17 +83,6 @@ def table(children, peak, args, task):
                  f"{child.peak / 1e9:.2f} GB", f"{flop / child.median / 1e9:.0f}", f"{flop / child.median / peak:.0%}")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def machine():
-    """The processor's name and the number of usable cores."""
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        name = next((line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines()
-                     if line.startswith("model name")), name)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {cores} cores"
 
 
 def main():

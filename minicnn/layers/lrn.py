@@ -81,7 +81,7 @@ class LRN(Layer):
         return tuple(shape)
 
     def workspace_bytes(self, shape):
-        return backends.get(self.backend).lrn_workspace(shape, self.dtype.itemsize)
+        return backends.get(self.backend).lrn_workspace(shape, self.size, self.dtype.itemsize)
 
     def settings(self):
         alpha = f"{self.alpha:g}/n" if self.alpha_mode == "mean" else f"{self.alpha:g}"

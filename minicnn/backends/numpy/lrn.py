@@ -1,8 +1,8 @@
 """Local response normalisation on the CPU.
 
-The sum over neighbouring maps is a product with a banded matrix: s = [α·band | k]·[x²; 1]. BLAS multiplies the zeros of
-the band faster than NumPy adds `size` shifted copies of a map that has left the cache, and the constant k comes in as
-one more column. Powers by β = 3/4 are two square roots.
+An image is computed from start to end while it is in the cache of a core. The sum over neighbouring maps is `size` − 1
+additions of its squares to themselves, shifted by whole maps, with maps of zeros before the first and after the last: each
+is one pass over contiguous numbers. Powers by β = 3/4 are two square roots.
 """
 
 import math
@@ -16,77 +16,82 @@ from minicnn.backends.numpy.arrays import empty
 def lrn(x, size, alpha, beta, k):
     """y = x / s^β with s[c] = k + α·Σ x[c']² over the `size` maps c' around c; x (N, C, …)."""
     y = empty(x.shape, x.dtype)
-    band = _band(x.shape[1], size, alpha, k, x.dtype)
 
-    def images(start, stop):
-        for image, out in zip(_maps(x[start:stop]), _maps(y[start:stop])):
-            np.divide(image, _power(_scale(image, band), beta), out=out)
+    def image(x, y):
+        s = _scale(x, size, alpha, k)
+        np.divide(x, _power(s, beta), out=y)
 
-    parallel.run(images, parallel.image_ranges(x))
+    _run_on_images(image, x, y)
     return y
 
 
 def lrn_backward(dy, x, size, alpha, beta, k):
     """dx[c] = dy[c]/s[c]^β − 2αβ·x[c]·Σ dy[c']·x[c']/s[c']^(β+1) over the maps c' whose window holds c.
 
-    s is computed anew: that costs one product, keeping it would cost an array as large as x.
+    s is computed anew: that costs less than to keep and read an array as large as x.
     """
     dx = empty(x.shape, x.dtype)
-    band = _band(x.shape[1], size, alpha, k, x.dtype)
-    spread = band[:, :-1] * (2 * beta)  # symmetric: c' is in the window of c as c is in that of c'
 
-    def images(start, stop):
-        for g, image, out in zip(_maps(dy[start:stop]), _maps(x[start:stop]), _maps(dx[start:stop])):
-            s = _scale(image, band)
-            direct = np.divide(g, _power(s, beta), out=out)
-            ratio = np.multiply(direct, image, out=parallel.scratch("lrn ratio", image.shape, image.dtype))
-            ratio /= s
-            np.matmul(spread, ratio, out=s)
-            if not np.isfinite(s[0]).all():
-                _sum_neighbours(spread, ratio, s)
-            s *= image
-            out -= s
+    def image(dy, x, dx):
+        s = _scale(x, size, alpha, k)
+        np.divide(dy, _power(s, beta), out=dx)
+        padded, ratio = _padded(x.shape, size, x.dtype)
+        np.multiply(dx, x, out=ratio)
+        ratio /= s
+        total = _sum_of_neighbours(padded, size, s)  # c' is in the window of c as c is in that of c'
+        total *= 2 * alpha * beta
+        total *= x
+        dx -= total
 
-    parallel.run(images, parallel.image_ranges(x))
+    _run_on_images(image, dy, x, dx)
     return dx
 
 
-def lrn_workspace(shape, itemsize):
-    """Bytes of the buffers that one thread holds in the backward pass: squares, s, power and ratio of one image."""
-    return (4 * math.prod(shape[1:]) + math.prod(shape[2:])) * itemsize
+def lrn_workspace(shape, size, itemsize):
+    """Bytes of the buffers that one thread holds: s, its power, and the padded squares of one image."""
+    return (3 * shape[1] + size - 1) * math.prod(shape[2:]) * itemsize
 
 
-def _band(channels, size, alpha, k, dtype):
-    """(C, C + 1): α within size//2 of the diagonal, and a last column of k."""
-    band = np.zeros((channels, channels + 1), dtype)
-    distance = np.abs(np.subtract.outer(np.arange(channels), np.arange(channels)))
-    band[:, :-1][distance <= size // 2] = alpha
-    band[:, -1] = k
-    return band
+def _run_on_images(function, *arrays):
+    """Call `function` on matching images (C, P) of the arrays (N, C, …), spread over the threads."""
+    maps = [array.reshape(*array.shape[:2], -1) for array in arrays]
+
+    def images(start, stop):
+        for n in range(start, stop):
+            function(*(array[n] for array in maps))
+
+    parallel.run(images, parallel.image_ranges(arrays[0]))
 
 
-def _maps(x):
-    """(N, C, …) → (N, C, P): each map as one row."""
-    return x.reshape(*x.shape[:2], -1)
+def _padded(shape, size, dtype):
+    """A buffer (C + size − 1, P) of this thread, zero in its first and last maps, and the view (C, P) between."""
+    padded = parallel.scratch("lrn padded", (shape[0] + size - 1, shape[1]), dtype)
+    half = size // 2
+    padded[:half] = 0
+    padded[half + shape[0]:] = 0
+    return padded, padded[half:half + shape[0]]
 
 
-def _scale(image, band):
-    """s (C, P) = band · [image²; 1] in a buffer of this thread."""
-    channels, pixels = image.shape
-    squares = parallel.scratch("lrn squares", (channels + 1, pixels), image.dtype)
-    np.multiply(image, image, out=squares[:-1])
-    squares[-1] = 1
-    scale = np.matmul(band, squares, out=parallel.scratch("lrn scale", image.shape, image.dtype))
-    if not np.isfinite(scale[0]).all():  # 0·∞ is NaN: map 0 is finite only if all are
-        _sum_neighbours(band, squares, scale)
-    return scale
+def _scale(x, size, alpha, k):
+    """s (C, P) in a buffer of this thread."""
+    padded, squares = _padded(x.shape, size, x.dtype)
+    np.multiply(x, x, out=squares)
+    s = _sum_of_neighbours(padded, size, parallel.scratch("lrn scale", x.shape, x.dtype))
+    s *= alpha
+    s += k
+    return s
 
 
-def _sum_neighbours(band, values, out):
-    """out = band·values without the zeros of the band, so that a map that is not finite spoils its neighbours alone."""
-    for row, target in zip(band, out):
-        near = np.flatnonzero(row)
-        np.matmul(row[near], values[near], out=target)
+def _sum_of_neighbours(padded, size, out):
+    """out[c] = padded[c] + … + padded[c + size − 1]"""
+    channels = len(out)
+    if size == 1:
+        out[...] = padded
+        return out
+    np.add(padded[:channels], padded[1:channels + 1], out=out)
+    for shift in range(2, size):
+        out += padded[shift:channels + shift]
+    return out
 
 
 def _power(s, beta):
@@ -94,7 +99,7 @@ def _power(s, beta):
     out = parallel.scratch("lrn power", s.shape, s.dtype)
     if beta != 0.75:
         return np.power(s, beta, out=out)
-    root = np.sqrt(s, out=parallel.scratch("lrn ratio", s.shape, s.dtype))
+    root = np.sqrt(s, out=parallel.scratch("lrn padded", s.shape, s.dtype))  # whose squares have been added up
     np.sqrt(root, out=out)
     out *= root
     return out
