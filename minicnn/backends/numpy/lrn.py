@@ -1,8 +1,7 @@
 """Local response normalisation on the CPU.
 
-An image is computed from start to end while it is in the cache of a core. The sum over neighbouring maps is `size` − 1
-additions of its squares to themselves, shifted by whole maps, with maps of zeros before the first and after the last: each
-is one pass over contiguous numbers. Powers by β = 3/4 are two square roots.
+The sum over neighbouring maps is `size` − 1 additions of the squares to themselves, shifted by whole maps, with maps of
+zeros before the first and after the last: each is one pass over contiguous numbers. Powers by β = 3/4 are two square roots.
 """
 
 import math
@@ -17,11 +16,11 @@ def lrn(x, size, alpha, beta, k):
     """y = x / s^β with s[c] = k + α·Σ x[c']² over the `size` maps c' around c; x (N, C, …)."""
     y = empty(x.shape, x.dtype)
 
-    def image(x, y):
+    def piece(x, y):
         s = _scale(x, size, alpha, k)
         np.divide(x, _power(s, beta), out=y)
 
-    _run_on_images(image, x, y)
+    _run(piece, x, y)
     return y
 
 
@@ -32,7 +31,7 @@ def lrn_backward(dy, x, size, alpha, beta, k):
     """
     dx = empty(x.shape, x.dtype)
 
-    def image(dy, x, dx):
+    def piece(dy, x, dx):
         s = _scale(x, size, alpha, k)
         np.divide(dy, _power(s, beta), out=dx)
         padded, ratio = _padded(x.shape, size, x.dtype)
@@ -43,37 +42,35 @@ def lrn_backward(dy, x, size, alpha, beta, k):
         total *= x
         dx -= total
 
-    _run_on_images(image, dy, x, dx)
+    _run(piece, dy, x, dx)
     return dx
 
 
 def lrn_workspace(shape, size, itemsize):
-    """Bytes of the buffers that one thread holds: s, its power, and the padded squares of one image."""
-    return (3 * shape[1] + size - 1) * math.prod(shape[2:]) * itemsize
+    """Bytes of the buffers that one thread holds: s, its power, and the padded squares of a piece."""
+    n, channels, *pixels = shape
+    return parallel.piece_size(n, math.prod(shape[1:])) * (3 * channels + size - 1) * math.prod(pixels) * itemsize
 
 
-def _run_on_images(function, *arrays):
-    """Call `function` on matching images (C, P) of the arrays (N, C, …), spread over the threads."""
+def _run(function, *arrays):
+    """Call `function` on matching pieces (n, C, P) of the arrays (N, C, …), spread over the threads."""
     maps = [array.reshape(*array.shape[:2], -1) for array in arrays]
-
-    def images(start, stop):
-        for n in range(start, stop):
-            function(*(array[n] for array in maps))
-
-    parallel.run(images, parallel.image_ranges(arrays[0]))
+    step = parallel.piece_size(len(maps[0]), maps[0][0].size)
+    parallel.run(lambda start, stop: function(*(array[start:stop] for array in maps)), parallel.ranges(len(maps[0]), step))
 
 
 def _padded(shape, size, dtype):
-    """A buffer (C + size − 1, P) of this thread, zero in its first and last maps, and the view (C, P) between."""
-    padded = parallel.scratch("lrn padded", (shape[0] + size - 1, shape[1]), dtype)
+    """A buffer (n, C + size − 1, P) of this thread, zero in its first and last maps, and the view (n, C, P) between."""
+    n, channels, pixels = shape
+    padded = parallel.scratch("lrn padded", (n, channels + size - 1, pixels), dtype)
     half = size // 2
-    padded[:half] = 0
-    padded[half + shape[0]:] = 0
-    return padded, padded[half:half + shape[0]]
+    padded[:, :half] = 0
+    padded[:, half + channels:] = 0
+    return padded, padded[:, half:half + channels]
 
 
 def _scale(x, size, alpha, k):
-    """s (C, P) in a buffer of this thread."""
+    """s (n, C, P) in a buffer of this thread."""
     padded, squares = _padded(x.shape, size, x.dtype)
     np.multiply(x, x, out=squares)
     s = _sum_of_neighbours(padded, size, parallel.scratch("lrn scale", x.shape, x.dtype))
@@ -83,14 +80,11 @@ def _scale(x, size, alpha, k):
 
 
 def _sum_of_neighbours(padded, size, out):
-    """out[c] = padded[c] + … + padded[c + size − 1]"""
-    channels = len(out)
-    if size == 1:
-        out[...] = padded
-        return out
-    np.add(padded[:channels], padded[1:channels + 1], out=out)
-    for shift in range(2, size):
-        out += padded[shift:channels + shift]
+    """out[:, c] = padded[:, c] + … + padded[:, c + size − 1]"""
+    channels = out.shape[1]
+    out[...] = padded[:, :channels]
+    for shift in range(1, size):
+        out += padded[:, shift:channels + shift]
     return out
 
 

@@ -17,7 +17,10 @@ from minicnn.backends.numpy.arrays import empty
 from minicnn.errors import ShapeError
 
 SHARES = 16  # a batch is cut into at least so many pieces, if it has so many images
-BLOCK_BYTES = 256 * 1024  # element-wise work is cut into blocks that stay in the cache of one core
+# Small pieces would stay in a core's own cache, but after each pass over one the thread may have to wait for Python's lock,
+# and to wake up takes longer than to read from the next cache.
+BLOCK_BYTES = 2**20  # of element-wise work
+PIECE = 2**19  # elements of what takes more passes
 
 
 class _Pool:
@@ -117,6 +120,11 @@ def ranges(total, step):
 def share(images):
     """How many images of a batch one thread may take at a time, so that many threads find work."""
     return -(-images // SHARES)
+
+
+def piece_size(count, elements):
+    """How many of `count` things, of so many elements each, make a piece of about `PIECE` elements."""
+    return max(1, min(PIECE // elements, share(count)))
 
 
 def run_and_add(function, images, step):
