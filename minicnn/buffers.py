@@ -15,7 +15,8 @@ class BufferPool:
 
     A training step asks for the same sizes again and again. Fresh memory for each costs page faults, on some machines
     more than the numbers cost to compute. What was handed out is never overwritten: memory is free only when no array
-    refers to it. Memory in use and memory waiting never exceed together what was once in use at a time.
+    refers to it. Memory in use and memory waiting never exceed together what was once in use at a time, and an array may be
+    given memory up to twice its size: or else arrays of some size, needed now, would drive out those needed a moment later.
 
     Examples
     --------
@@ -32,7 +33,7 @@ class BufferPool:
     """
 
     def __init__(self):
-        self._waiting = collections.defaultdict(list)  # {bytes: memories of exactly that size}
+        self._waiting = collections.defaultdict(list)  # {bytes: memories of that size}
         self._returned = collections.deque()  # by finalisers, in any thread; appending is atomic
         self._lock = threading.Lock()
         self._used = self._kept = self._most = 0  # bytes in use, bytes waiting, most bytes ever in use
@@ -46,7 +47,7 @@ class BufferPool:
         with self._lock:
             memory = self._take(size)
         # Every view of `owner` refers to `owner` itself, because its memory belongs to something that is no array.
-        owner = np.frombuffer(memory, dtype, count)
+        owner = np.frombuffer(memory[:size], dtype, count)
         weakref.finalize(owner, self._returned.append, memory).atexit = False
         return owner.reshape(shape)
 
@@ -56,19 +57,21 @@ class BufferPool:
             self._waiting[memory.nbytes].append(memory)
             self._used -= memory.nbytes
             self._kept += memory.nbytes
-        if self._waiting[size]:
-            self._kept -= size
-            memory = self._waiting[size].pop()
+        fitting = min((other for other, found in self._waiting.items() if found and size <= other <= 2 * size), default=None)
+        if fitting is not None:
+            self._kept -= fitting
+            memory = self._waiting[fitting].pop()
         else:
             while self._kept and self._used + size + self._kept > self._most:
-                self._release()
+                self._release(self._used + size + self._kept - self._most)
             memory = memoryview(np.empty(size, np.uint8))
-        self._used += size
+        self._used += memory.nbytes
         self._most = max(self._most, self._used)
         return memory
 
-    def _release(self):
-        """Give the largest waiting memory back to the system."""
-        size = max(size for size, memories in self._waiting.items() if memories)
+    def _release(self, excess):
+        """Give a waiting memory back to the system: the smallest that is large enough, or else the largest."""
+        sizes = [size for size, memories in self._waiting.items() if memories]
+        size = min((size for size in sizes if size >= excess), default=max(sizes))
         self._waiting[size].pop()
         self._kept -= size

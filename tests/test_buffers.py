@@ -48,9 +48,28 @@ def test_memory_in_use_and_waiting_never_exceeds_what_was_once_in_use():
     pool = BufferPool()
     large, middle = pool.empty((4 * SMALL,), np.uint8), pool.empty((2 * SMALL,), np.uint8)
     del large, middle
-    kept = [pool.empty((3 * SMALL + i,), np.uint8) for i in range(2)]  # sizes that nothing waiting fits
-    assert pool._used + pool._kept <= pool._most == 6 * SMALL + 1
-    assert len(kept) == 2 and sum(len(memories) for memories in pool._waiting.values()) == 0
+    kept = pool.empty((5 * SMALL,), np.uint8)  # nothing waiting is large enough
+    assert pool._used + pool._kept <= pool._most == 6 * SMALL
+    assert kept.nbytes == pool._used and sum(len(memories) for memories in pool._waiting.values()) == 0
+
+
+def test_memory_up_to_twice_the_size_is_taken_and_the_smallest_that_will_do():
+    pool = BufferPool()
+    waiting = [pool.empty((count * SMALL,), np.uint8) for count in (3, 4, 9)]
+    was = [address(array) for array in waiting]
+    del waiting
+    taken = [pool.empty((2 * SMALL,), np.uint8) for _ in range(3)]
+    assert [address(array) for array in taken[:2]] == was[:2] and address(taken[2]) not in was
+    assert all(array.nbytes == 2 * SMALL for array in taken)
+    assert pool._used == (3 + 4 + 2) * SMALL and pool._used + pool._kept <= pool._most == 16 * SMALL
+
+
+def test_the_smallest_memory_that_makes_room_is_released():
+    pool = BufferPool()
+    waiting = [pool.empty((count * SMALL,), np.uint8) for count in (2, 5, 20)]
+    del waiting
+    kept = pool.empty((4 * SMALL + 1,), np.uint8), pool.empty((3 * SMALL,), np.uint8)  # the first fits into 5
+    assert sorted(size for size, memories in pool._waiting.items() if memories) == [2 * SMALL] and len(kept) == 2
 
 
 def test_threads_never_share_a_buffer():

@@ -2,8 +2,8 @@
 
 With the weights as a matrix W (O, K), K = KH·KW·C, and the columns of some windows as X (P, K):
 
-    forward     Y  = W·Xᵀ + b                 (O, P)
-    backward    dW = Σ dY·X,   dX = dYᵀ·W     then col2im adds dX to the pixels
+    forward     Y  = X·Wᵀ + b                 (P, O)
+    backward    dW = Σ dYᵀ·X,   dX = dY·W     then col2im adds dX to the pixels
 
 A piece is a few small images or a band of rows of one large image (at least one row), cut by shape alone so that its X and
 Y take at most `COLUMN_BYTES` whatever the batch. Backward computes the columns anew: that costs far less than keeping them
@@ -50,20 +50,16 @@ def _as_matrix(w):
 
 def forward(x, w, b, y, window):
     """y (N, O, OH, OW) ← x (N, C, H, W) ⋆ w (O, C, KH, KW) + b (O,) or None."""
-    matrix = _as_matrix(w)
+    matrix = np.ascontiguousarray(_as_matrix(w).T)                                              # (K, O)
     oh, ow = y.shape[2:]
     images, rows = _piece_size(len(x), oh, ow, sum(matrix.shape) * x.itemsize)
 
     def piece(start, stop, top, bottom):
         cols = _matrix_of_columns(x[start:stop], window, top, bottom)                           # (P, K)
-        out = parallel.scratch("conv y", (len(w), len(cols)), y.dtype)                          # (O, P)
-        np.matmul(matrix, cols.T, out=out)
-        out = out.reshape(len(w), stop - start, bottom - top, ow).transpose(1, 0, 2, 3)
-        target = y[start:stop, :, top:bottom]
-        if b is None:
-            target[...] = out
-        else:
-            np.add(out, b[:, None, None], out=target)
+        out = parallel.scratch("conv y", (len(cols), len(w)), y.dtype)                          # (P, O)
+        np.matmul(cols, matrix, out=out)
+        pixels = y[start:stop, :, top:bottom].transpose(0, 2, 3, 1)
+        np.add(out.reshape(pixels.shape), 0 if b is None else b, out=pixels)
 
     parallel.run(piece, [(*n, *r) for n in parallel.ranges(len(x), images) for r in parallel.ranges(oh, rows)])
 
@@ -88,10 +84,10 @@ def _backward_images(dy, x, matrix, dx, window, rows):
         canvas[...] = 0
     for top, bottom in parallel.ranges(dy.shape[2], rows):
         cols = _matrix_of_columns(x, window, top, bottom)                                       # (P, K)
-        g = parallel.scratch("conv dy", (len(matrix), len(cols)), dy.dtype)                     # (O, P)
+        g = parallel.scratch("conv dy", (len(matrix), len(cols)), dy.dtype)                     # dYᵀ (O, P)
         g.reshape(len(matrix), len(x), bottom - top, -1)[...] = dy[:, :, top:bottom].transpose(1, 0, 2, 3)
         product = np.matmul(g, cols, out=parallel.scratch("conv dw", matrix.shape, dy.dtype))
-        dw = product if bottom == dy.shape[2] and dw is None else parallel.add(dw, product)
+        dw = product if rows >= dy.shape[2] else parallel.add(dw, product)
         if dx is not None:
             dcols = np.matmul(g.T, matrix, out=parallel.scratch("conv dcolumns", cols.shape, dy.dtype))
             shape = (len(x), bottom - top, dy.shape[3], *window.kernel, x.shape[1])

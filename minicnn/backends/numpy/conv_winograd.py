@@ -153,10 +153,7 @@ def _outputs(m, at, b, y, tiles):
     out = parallel.scratch("winograd outputs", (m.shape[1], len(at), m.shape[2]), m.dtype)      # (T, m², O)
     np.matmul(at, m.transpose(1, 0, 2), out=out)
     for pixels, values in _pairs(y, out, tiles):
-        if b is None:
-            pixels[...] = values
-        else:
-            np.add(values, b, out=pixels)
+        np.add(values, 0 if b is None else b, out=pixels)
 
 
 def _transform_outputs(dy, at, tiles):

@@ -98,7 +98,16 @@ def pad_channels_last(x, padded, window, first=0):
     padded[:, below:] = 0
     padded[:, above:below, :left] = 0
     padded[:, above:below, left + w:] = 0
-    padded[:, above:below, left:left + w] = x[:, :, top + above:top + below].transpose(0, 2, 3, 1)
+    _turn(x[:, :, top + above:top + below], padded[:, above:below, left:left + w])
+
+
+def _turn(x, out):
+    """out (N, H, W, C) ← x (N, C, H, W). NumPy's innermost loop goes over the channels, too short a loop if they are few."""
+    if x.shape[1] >= 32:
+        out[...] = x.transpose(0, 2, 3, 1)
+        return
+    for c in range(x.shape[1]):
+        out[..., c] = x[:, c]
 
 
 def interior(padded, size, window):
