@@ -72,7 +72,8 @@ def table(contestant, steps, recipe):
         lines.append(f"| {name} | {direction} | {taken * 1e3:.1f} ms | {taken / total:.1%} | "
                      f"{f'{flop / taken / 1e9:.0f}' if flop else ''} | {size / taken / 1e9:.1f} | {peak} |")
     whole = sum(flop for flop, _ in done.values())
-    lines.append(f"| all | both | {total * 1e3:.0f} ms | 100 % | {whole / total / 1e9:.0f} | | {whole / total / flops:.0%} |")
+    share = whole / total / flops
+    lines.append(f"| all | both | {total * 1e3:.0f} ms | 100 % | {whole / total / 1e9:.0f} | | {share:.0%} |")
     return "\n".join(lines)
 
 

@@ -19,6 +19,7 @@ import time
 from contestants import CONTESTANTS
 from machine import ENVIRONMENT, describe, sgemm_peak
 
+
 def serve(contestant, task):
     """A contestant's own process: one step for every line on standard input, its seconds and peak memory as an answer."""
     print(json.dumps(contestant.facts), flush=True)

@@ -8,6 +8,7 @@ import weakref
 import numpy as np
 
 SMALL = 64 * 1024  # bytes; below, NumPy's own allocation is as good
+SPARE = 1.6  # times its size is the most memory that an array gets
 
 
 class BufferPool:
@@ -15,8 +16,8 @@ class BufferPool:
 
     A training step asks for the same sizes again and again. Fresh memory for each costs page faults, on some machines
     more than the numbers cost to compute. What was handed out is never overwritten: memory is free only when no array
-    refers to it. Memory in use and memory waiting never exceed together what was once in use at a time, and an array may be
-    given memory up to twice its size: or else arrays of some size, needed now, would drive out those needed a moment later.
+    refers to it. Memory in use and memory waiting never exceed together what was once in use at a time. An array may be
+    given somewhat more memory than its size, or else arrays of one size would drive out those needed a moment later.
 
     Examples
     --------
@@ -57,7 +58,8 @@ class BufferPool:
             self._waiting[memory.nbytes].append(memory)
             self._used -= memory.nbytes
             self._kept += memory.nbytes
-        fitting = min((other for other, found in self._waiting.items() if found and size <= other <= 2 * size), default=None)
+        fits = (other for other, found in self._waiting.items() if found and size <= other <= SPARE * size)
+        fitting = min(fits, default=None)
         if fitting is not None:
             self._kept -= fitting
             memory = self._waiting[fitting].pop()

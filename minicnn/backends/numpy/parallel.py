@@ -133,17 +133,22 @@ def run_and_add(function, images, step):
     Pieces are added within a share of the batch, and then share after share: the order is fixed by the shape alone. What
     `function` returns may be a buffer that its next call overwrites.
     """
-    several = -(-share(images) // step) * step  # a share is a whole number of pieces
+    shares = ranges(images, -(-share(images) // step) * step)  # a share is a whole number of pieces
+    total, added, waiting, lock = None, 0, {}, threading.Lock()
 
-    def one_share(start, stop):
-        total = None
+    def one_share(index, start, stop):
+        nonlocal total, added
+        part = None
         for piece in ranges(stop - start, step):
-            total = add(total, function(start + piece[0], start + piece[1]))
-        return total
+            part = add(part, function(start + piece[0], start + piece[1]))
+        with lock:
+            waiting[index] = part
+            while added in waiting:  # the shares before it are done
+                part = waiting.pop(added)
+                total = part if total is None else add(total, part)
+                added += 1
 
-    total, *rest = run(one_share, ranges(images, several))
-    for part in rest:
-        total += part
+    run(one_share, [(index, *limits) for index, limits in enumerate(shares)])
     return total
 
 
