@@ -5,7 +5,7 @@ import threading
 
 import numpy as np
 
-from minicnn.buffers import SMALL, BufferPool
+from minicnn.buffers import PAGE, SLAB, SMALL, BufferPool
 
 SHAPE = (SMALL // 16, 3, 5)  # of float32: above the size from which memory is pooled
 
@@ -44,32 +44,47 @@ def test_small_arrays_are_left_to_numpy():
     assert BufferPool().empty((3, 4), np.float64).base is None
 
 
-def test_memory_in_use_and_waiting_never_exceeds_what_was_once_in_use():
+def pages(pool):
+    """The bytes from the first page that was ever handed out to the last, without the gap at the end of the only slab."""
+    return pool._slabs[0].nbytes - (pool._gaps[-1][2] - pool._gaps[-1][1])
+
+
+def test_gaps_beside_each_other_become_one():
     pool = BufferPool()
-    large, middle = pool.empty((4 * SMALL,), np.uint8), pool.empty((2 * SMALL,), np.uint8)
-    del large, middle
-    kept = pool.empty((5 * SMALL,), np.uint8)  # nothing waiting is large enough
-    assert pool._used + pool._kept <= pool._most == 6 * SMALL
-    assert kept.nbytes == pool._used and sum(len(memories) for memories in pool._waiting.values()) == 0
+    first, second, third, last = (pool.empty((count * SMALL,), np.uint8) for count in (1, 2, 3, 1))
+    used, was = pages(pool), address(first)
+    del third, first, second  # in an order in which a gap grows at its end, at its start, and on both sides
+    whole = pool.empty((6 * SMALL,), np.uint8)
+    assert address(whole) == was and pages(pool) == used == 7 * SMALL
+    assert address(last) == was + 6 * SMALL
 
 
-def test_memory_somewhat_larger_is_taken_and_the_smallest_that_will_do():
+def test_the_first_gap_that_is_large_enough_is_taken():
     pool = BufferPool()
-    waiting = [pool.empty((int(count * SMALL),), np.uint8) for count in (2.5, 3, 9)]
-    was = [address(array) for array in waiting]
-    del waiting
-    taken = [pool.empty((2 * SMALL,), np.uint8) for _ in range(3)]
-    assert [address(array) for array in taken[:2]] == was[:2] and address(taken[2]) not in was
-    assert all(array.nbytes == 2 * SMALL for array in taken)
-    assert pool._used == (2.5 + 3 + 2) * SMALL and pool._used + pool._kept <= pool._most == 14.5 * SMALL
+    arrays = [pool.empty((count * SMALL,), np.uint8) for count in (1, 1, 3, 1)]
+    small, large = address(arrays[0]), address(arrays[2])
+    del arrays[2], arrays[0]
+    taken = [pool.empty((2 * SMALL,), np.uint8), pool.empty((SMALL,), np.uint8)]
+    assert [address(array) for array in taken] == [large, small]
 
 
-def test_the_smallest_memory_that_makes_room_is_released():
+def test_an_array_larger_than_a_slab_gets_one_of_its_own():
     pool = BufferPool()
-    waiting = [pool.empty((count * SMALL,), np.uint8) for count in (2, 5, 20)]
-    del waiting
-    kept = pool.empty((4 * SMALL + 1,), np.uint8), pool.empty((3 * SMALL,), np.uint8)  # the first fits into 5
-    assert sorted(size for size, memories in pool._waiting.items() if memories) == [2 * SMALL] and len(kept) == 2
+    small, large = pool.empty((SMALL,), np.uint8), pool.empty((SLAB + 1,), np.uint8)
+    assert large.nbytes == SLAB + 1 and [slab.nbytes for slab in pool._slabs] == [SLAB, SLAB + PAGE]
+    large[-1] = small[-1] = 1
+
+
+def test_arrays_never_overlap():
+    pool, random, held = BufferPool(), np.random.default_rng(0), {}
+    for number in range(400):
+        array = pool.empty((int(random.integers(SMALL, 9 * SMALL)),), np.uint8)
+        array[[0, -1]] = number % 251
+        held[number] = array
+        for key in random.choice(list(held), len(held) // 3, replace=False) if number % 7 == 0 else ():
+            del held[key]
+        assert all(array[0] == array[-1] == key % 251 for key, array in held.items())
+    assert len(pool._slabs) == 1
 
 
 def test_threads_never_share_a_buffer():

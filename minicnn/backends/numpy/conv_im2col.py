@@ -15,9 +15,12 @@ Chellapilla, Puri, Simard 2006, "High performance convolutional neural networks 
 import numpy as np
 
 from minicnn.backends.numpy import parallel
+from minicnn.backends.numpy.arrays import empty
 from minicnn.backends.numpy.im2col import columns, interior, padded_shape, scatter
 
 COLUMN_BYTES = 9 * 2**20  # conv2 of AlexNet, the largest for its maps, just fits as one piece
+PIECES = 4  # a single image is cut into so many pieces, for several threads to work on: into bands …
+PIXELS = 160  # … of at least so many pixels, which repay BLAS for repacking W, and then by output maps
 
 
 def refusal(window):
@@ -37,7 +40,7 @@ def workspace(shape, channels_out, window, itemsize):
 
 def _piece_size(images, oh, ow, bytes_a_window):
     """How many images, and how many output rows of each, make a piece: whole images, or a band of one."""
-    rows = max(1, COLUMN_BYTES // (ow * bytes_a_window))
+    rows = max(1, min(COLUMN_BYTES // (ow * bytes_a_window), max(-(-images * oh // PIECES), -(-PIXELS // ow))))
     if rows < oh:
         return 1, -(-oh // -(-oh // rows))  # bands of nearly equal height
     return min(rows // oh, parallel.share(images)), oh
@@ -45,23 +48,33 @@ def _piece_size(images, oh, ow, bytes_a_window):
 
 def _as_matrix(w):
     """Weights (O, C, KH, KW) → W (O, KH·KW·C)."""
-    return np.ascontiguousarray(w.transpose(0, 2, 3, 1)).reshape(len(w), -1)
+    o, c, kh, kw = w.shape
+    matrix = empty((o, kh, kw, c), w.dtype)
+
+    def rows(start, stop):
+        matrix[start:stop] = w[start:stop].transpose(0, 2, 3, 1)
+
+    parallel.run(rows, parallel.ranges(o, parallel.piece_size(o, c * kh * kw)))
+    return matrix.reshape(o, -1)
 
 
 def forward(x, w, b, y, window):
     """y (N, O, OH, OW) ← x (N, C, H, W) ⋆ w (O, C, KH, KW) + b (O,) or None."""
-    matrix = np.ascontiguousarray(_as_matrix(w).T)                                              # (K, O)
+    matrix = _as_matrix(w)
     oh, ow = y.shape[2:]
     images, rows = _piece_size(len(x), oh, ow, sum(matrix.shape) * x.itemsize)
 
-    def piece(start, stop, top, bottom):
-        cols = _matrix_of_columns(x[start:stop], window, top, bottom)                           # (P, K)
-        out = parallel.scratch("conv y", (len(cols), len(w)), y.dtype)                          # (P, O)
-        np.matmul(cols, matrix, out=out)
-        pixels = y[start:stop, :, top:bottom].transpose(0, 2, 3, 1)
-        np.add(out.reshape(pixels.shape), 0 if b is None else b, out=pixels)
+    pieces = [(*n, *r) for n in parallel.ranges(len(x), images) for r in parallel.ranges(oh, rows)]
+    maps = parallel.ranges(len(w), -(-len(w) * len(pieces) // PIECES))
 
-    parallel.run(piece, [(*n, *r) for n in parallel.ranges(len(x), images) for r in parallel.ranges(oh, rows)])
+    def piece(start, stop, top, bottom, first, last):
+        cols = _matrix_of_columns(x[start:stop], window, top, bottom)                           # (P, K)
+        out = parallel.scratch("conv y", (len(cols), last - first), y.dtype)                    # (P, O)
+        np.matmul(cols, matrix[first:last].T, out=out)
+        pixels = y[start:stop, first:last, top:bottom].transpose(0, 2, 3, 1)
+        np.add(out.reshape(pixels.shape), 0 if b is None else b[first:last], out=pixels)
+
+    parallel.run(piece, [(*where, *which) for where in pieces for which in maps])
 
 
 def backward(dy, x, w, dx, window):

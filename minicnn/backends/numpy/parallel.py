@@ -20,7 +20,7 @@ SHARES = 16  # a batch is cut into at least so many pieces, if it has so many im
 # Small pieces would stay in a core's own cache, but after each pass over one the thread may have to wait for Python's lock,
 # and to wake up takes longer than to read from the next cache.
 BLOCK_BYTES = 2**20  # of element-wise work
-PIECE = 2**19  # elements of what takes more passes
+PIECE, LEAST = 2**19, 2**16  # elements of what takes more passes: about so many, and no fewer
 
 
 class _Pool:
@@ -124,7 +124,7 @@ def share(images):
 
 def piece_size(count, elements):
     """How many of `count` things, of so many elements each, make a piece of about `PIECE` elements."""
-    return max(1, min(PIECE // elements, share(count)))
+    return max(1, min(PIECE // elements, max(share(count), LEAST // elements)))
 
 
 def run_and_add(function, images, step):
