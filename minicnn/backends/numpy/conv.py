@@ -4,16 +4,16 @@ Each algorithm is a module with the same names: `refusal(window)` says why it ca
 one group, `workspace` tells what one thread needs.
 """
 
-from minicnn.backends.numpy import conv_im2col, conv_winograd, parallel
+from minicnn.backends.numpy import conv_direct, conv_fft, conv_im2col, conv_winograd, parallel
 from minicnn.backends.numpy.arrays import empty
 
-ALGORITHMS = {"im2col": conv_im2col, "winograd": conv_winograd}
+ALGORITHMS = {"direct": conv_direct, "im2col": conv_im2col, "winograd": conv_winograd, "fft": conv_fft}
 
 
 def conv2d(x, w, b, window, groups=1, algorithm="im2col"):
     """y (N, O, OH, OW) = x (N, C, H, W) ⋆ w (O, C/groups, KH, KW) + b (O,)."""
     y = empty((len(x), len(w), *window.output_size(x.shape[2:])), x.dtype)
-    for c, o in _group_slices(groups, x.shape[1], len(w)):
+    for c, o in _group_slices(groups, x.shape[1], len(w), algorithm):
         ALGORITHMS[algorithm].forward(x[:, c], w[o], None if b is None else b[o], y[:, o], window)
     return y
 
@@ -22,7 +22,7 @@ def conv2d_backward(dy, x, w, window, groups=1, has_bias=True, need_dx=True, alg
     """dx (or None), dW, db (or None) of `conv2d`."""
     dx = empty(x.shape, x.dtype) if need_dx else None
     dw = empty(w.shape, w.dtype)
-    for c, o in _group_slices(groups, x.shape[1], len(w)):
+    for c, o in _group_slices(groups, x.shape[1], len(w), algorithm):
         dw[o] = ALGORITHMS[algorithm].backward(dy[:, o], x[:, c], w[o], dx[:, c] if need_dx else None, window)
     return dx, dw, _sum_over_pixels(dy) if has_bias else None
 
@@ -48,10 +48,19 @@ def conv2d_fastest(shape, channels_out, window, groups=1):
 def conv2d_workspace(shape, channels_out, window, itemsize, groups=1, algorithm="im2col"):
     """Bytes of the buffers that one thread holds at a time in the backward pass (the larger one)."""
     n, c, *size = shape
+    if _at_once(groups, c, channels_out, algorithm):
+        return conv_direct.workspace(shape, channels_out, window, itemsize, groups)
     return ALGORITHMS[algorithm].workspace((n, c // groups, *size), channels_out // groups, window, itemsize)
 
 
-def _group_slices(groups, channels, channels_out):
+def _group_slices(groups, channels, channels_out, algorithm):
     """(input channels, output channels) of each group."""
+    if _at_once(groups, channels, channels_out, algorithm):
+        return [(slice(None), slice(None))]
     c, o = channels // groups, channels_out // groups
     return [(slice(g * c, (g + 1) * c), slice(g * o, (g + 1) * o)) for g in range(groups)]
+
+
+def _at_once(groups, channels, channels_out, algorithm):
+    """Depthwise convolution: "direct" takes all the groups together, each a channel that becomes a channel."""
+    return algorithm == "direct" and groups == channels == channels_out
