@@ -19,6 +19,7 @@ several channels. Anderson, Vasudevan, Keane, Gregg 2017, "Low-memory GEMM-based
 networks" (kn2row). Sums are those of the definition: Inf and NaN reach the outputs whose windows see them, and no others.
 """
 
+import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,6 +28,7 @@ from minicnn.backends.numpy import parallel
 from minicnn.windows import Window
 
 PIECE_BYTES = 4 * 2**20  # of lines and outputs: every tap passes over them
+PIECES, PIXELS = 4, 256  # forward cuts a single image into so many bands, for several threads, of at least so many pixels
 
 
 def refusal(window):
@@ -55,50 +57,53 @@ class _Line:
     size: tuple
     outputs: tuple
 
-    @property
+    @functools.cached_property
     def phases(self):
         return self.window.rows.stride * self.window.columns.stride
 
-    @property
+    @functools.cached_property
     def height(self):
         """Rows in a line: those of the image and those that windows see."""
         rows = self.window.rows
         return max(-(-(rows.before + self.size[0]) // rows.stride), self.outputs[0] + (rows.extent - 1) // rows.stride)
 
-    @property
+    @functools.cached_property
     def pitch(self):
         """Pixels from row to row: the image, and as much padding as the larger side needs."""
         cols, ow = self.window.columns, self.outputs[1]
         seen = ow + (cols.extent - 1) // cols.stride
         return max(-(-(cols.before + self.size[1]) // cols.stride), ow, seen - cols.before // cols.stride)
 
-    @property
+    @functools.cached_property
     def length(self):
         """Pixels in a line; the last row has no next one whose left padding could be its right."""
         return self.height * self.pitch + (self.window.columns.extent - 1) // self.window.columns.stride
 
-    @property
+    @functools.cached_property
     def count(self):
         """P, the windows from the first to the last, those to be dropped included."""
         return (self.outputs[0] - 1) * self.pitch + self.outputs[1]
 
-    @property
+    @functools.cached_property
     def is_image(self):
         """Is the image, as it lies in memory, its own line?"""
         return self.phases == 1 and (self.height, self.pitch) == self.size
 
-    @property
+    @functools.cached_property
     def is_output(self):
         """Are the outputs, as they lie in memory, their own line?"""
         return self.pitch == self.outputs[1]
 
+    @functools.cached_property
     def taps(self):
         """For each tap ((i, j), which line, the slice of it that the windows see)."""
         (sh, sw), (dh, dw) = self.window.stride, self.window.dilation
+        found = []
         for i, j in np.ndindex(*self.window.kernel):
             (row, a), (column, b) = divmod(i * dh, sh), divmod(j * dw, sw)
             shift = row * self.pitch + column
-            yield (i, j), a * sw + b, slice(shift, shift + self.count)
+            found.append(((i, j), a * sw + b, slice(shift, shift + self.count)))
+        return found
 
     def empty(self, x, name):
         """A buffer of lines (phases, N, C, L), all zeros, for images x (N, C, H, W)."""
@@ -120,7 +125,7 @@ def forward(x, w, b, y, window):
     """y (N, O, OH, OW) ← x (N, C, H, W) ⋆ w (O, C, KH, KW) + b (O,) or None; depthwise where w is (C, 1, KH, KW)."""
     product = np.matmul if x.shape[1] == w.shape[1] else np.multiply
     taps = _taps(w)
-    images, rows = _piece_size(x.shape, len(w), window, x.itemsize)
+    images, rows = _piece_size(x.shape, len(w), window, x.itemsize, PIECES)
 
     def piece(start, stop, top, bottom):
         seen, line = _band(x[start:stop], window, top, bottom)
@@ -129,7 +134,7 @@ def forward(x, w, b, y, window):
         wide = _wide(target, line, "direct y")
         out = wide[..., :line.count]                                                            # (N, O, P)
         spare = parallel.scratch("direct product", out.shape, y.dtype)
-        for tap, phase, part in line.taps():
+        for tap, phase, part in line.taps:
             result = product(taps[tap], lines[phase, :, :, part], out=spare if any(tap) else out)
             if any(tap):
                 out += result
@@ -165,7 +170,7 @@ def backward(dy, x, w, dx, window):
 
 def _add_to_dw(g, lines, dw, line):
     """dw (KH, KW, O, C) += dY·Xᵀ."""
-    for tap, phase, part in line.taps():
+    for tap, phase, part in line.taps:
         if dw.shape[3] == lines.shape[2]:
             dw[tap] += np.matmul(g, lines[phase, :, :, part].transpose(0, 2, 1)).sum(axis=0)
         else:
@@ -176,7 +181,7 @@ def _add_to_dx(g, taps, dx, line):
     """dx (N, C, H, W) += wᵀ·dY, tap by tap."""
     lines = _image_as_line(dx) if line.is_image else line.empty(dx, "direct dx")
     spare = parallel.scratch("direct product", (*dx.shape[:2], line.count), dx.dtype)
-    for tap, phase, part in line.taps():
+    for tap, phase, part in line.taps:
         if taps.shape[3] == dx.shape[1]:
             lines[phase, :, :, part] += np.matmul(taps[tap].T, g, out=spare)
         else:
@@ -191,25 +196,33 @@ def _taps(w):
     return np.ascontiguousarray(w.transpose(2, 3, 0, 1))
 
 
-def _piece_size(shape, channels_out, window, itemsize):
-    """How many images, and how many output rows of each, make a piece: whole images, or a band of one."""
+def _piece_size(shape, channels_out, window, itemsize, pieces=1):
+    """How many images, and how many output rows of each, make a piece: whole images, or a band of one.
+
+    There are at least so many pieces, if each has enough for a product.
+    """
     n, c, *size = shape
     oh, ow = window.output_size(size)
-    width = max(ow, size[1])
-    rows = max(1, PIECE_BYTES // (width * (c * window.rows.stride + 2 * channels_out) * itemsize))
+    row = max(ow, size[1]) * (c * window.rows.stride + 2 * channels_out)  # numbers that belong to a row of outputs
+    rows = max(1, min(PIECE_BYTES // (row * itemsize), max(-(-n * oh // pieces), -(-PIXELS // ow))))
     if rows < oh:
         return 1, -(-oh // -(-oh // rows))  # bands of nearly equal height
-    return min(rows // oh, parallel.share(n)), oh
+    return min(rows // oh, parallel.piece_size(n, row * oh)), oh
 
 
 def _band(x, window, top, bottom):
-    """The rows of x that output rows top … bottom see, and the line that they make: a band is an image of its own."""
+    """The rows of x that output rows top … bottom see, and how they lie in a line: a band is an image of its own."""
     rows, height = window.rows, x.shape[2]
     first = top * rows.stride - rows.before
     last = first + (bottom - top - 1) * rows.stride + rows.extent
     seen = x[:, :, min(max(first, 0), height):max(last, 0)]
-    band = replace(window, rows=replace(rows, before=max(-first, 0)))
-    return seen, _Line(band, seen.shape[2:], (bottom - top, window.columns.output_size(x.shape[3])))
+    outputs = bottom - top, window.columns.output_size(x.shape[3])
+    return seen, _line(window, max(-first, 0), seen.shape[2:], outputs)
+
+
+@functools.lru_cache(maxsize=256)
+def _line(window, padding_above, size, outputs):
+    return _Line(replace(window, rows=replace(window.rows, before=padding_above)), size, outputs)
 
 
 def _as_lines(x, line):

@@ -107,11 +107,12 @@ def backward(dy, x, w, dx, window):
 def _tiles(window, images, height, width):
     """The tiles of such images: a window of S × S pixels that moves by as many as its outputs cover.
 
-    Spectra and products cost T·S², making the kernels' spectra (KH·KW + 4)·S², in the same unit: measured.
+    Spectra and products cost T·S², the kernels' spectra (KH·KW + 4)·S² in the same unit, and every transform as much as for
+    two pixels more: measured.
     """
     def cost(rows, columns):
         tiles = images * rows.output_size(height) * columns.output_size(width)
-        return (tiles + window.kernel[0] * window.kernel[1] + 4) * rows.kernel * columns.kernel
+        return (tiles + window.kernel[0] * window.kernel[1] + 4) * (rows.kernel + 2) * (columns.kernel + 2)
 
     pairs = [(rows, columns) for rows in _tile_sizes(window.rows, height) for columns in _tile_sizes(window.columns, width)]
     return Window(*min(pairs, key=lambda pair: cost(*pair)))
