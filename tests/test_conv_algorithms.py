@@ -31,7 +31,7 @@ def threads():
 def test_the_smallest_pieces_change_nothing(case, algorithm, monkeypatch):
     """One image or one row of outputs a piece, for images that are small enough for an oracle."""
     for module, name in ((conv_direct, "PIECE_BYTES"), (conv_im2col, "COLUMN_BYTES"), (conv_winograd, "PIECE_BYTES"),
-                         (conv_fft, "CHUNK_BYTES"), (conv_fft, "FREQUENCIES")):  # fmt: skip
+                         (conv_direct, "PIXELS"), (conv_fft, "CHUNK_BYTES"), (conv_fft, "FREQUENCIES")):  # fmt: skip
         monkeypatch.setattr(module, name, 1)
     layer, x, settings = build(case, algorithm=algorithm)
     weight, bias = fetch(layer.weight.data), fetch(layer.bias.data)
@@ -176,6 +176,31 @@ def test_auto_never_picks_what_rounds_above_one_in_a_hundred_thousand(kernel, ch
         assert max(relative_errors(shape, chosen)) < 1e-5
 
 
+# x shape, out channels, kernel, stride, groups: choices that a measurement leaves no doubt about, and by what factor
+CLEAR = [
+    ((128, 3, 227, 227), 96, 11, 4, 1, ("im2col",)),  # AlexNet's conv1: 1.8
+    ((1, 3, 227, 227), 96, 11, 4, 1, ("im2col",)),  # 1.9
+    ((128, 96, 27, 27), 256, 5, 1, 1, ("winograd",)),  # conv2: 1.8
+    ((1, 96, 27, 27), 256, 5, 1, 1, ("winograd",)),  # 1.8
+    ((1, 384, 13, 13), 256, 3, 1, 1, ("direct", "im2col")),  # conv5 with one image: 1.5
+    ((16, 256, 28, 28), 256, 3, 1, 1, ("winograd",)),  # 1.7
+    ((16, 64, 56, 56), 64, 7, 1, 1, ("fft",)),  # 3
+    ((16, 64, 28, 28), 64, 11, 1, 1, ("fft",)),  # 3
+    ((1, 16, 28, 28), 16, 11, 1, 1, ("direct", "im2col")),  # 2
+    ((32, 256, 28, 28), 64, 1, 1, 1, ("direct",)),  # 1.5
+    ((16, 128, 28, 28), 128, 3, 1, 128, ("direct",)),  # depthwise: 18
+    ((16, 64, 56, 56), 64, 3, 2, 64, ("direct",)),  # 15
+    ((16, 64, 56, 56), 128, 3, 2, 1, ("direct", "im2col")),  # 3
+    ((8, 3, 224, 224), 64, 7, 2, 1, ("direct", "im2col")),  # 3
+]
+
+
+@pytest.mark.parametrize("shape, out, kernel, stride, groups, wanted", CLEAR)
+def test_auto_picks_the_fastest_where_the_difference_is_large(shape, out, kernel, stride, groups, wanted):
+    window = Window.make(kernel, stride, 0 if stride == 4 else kernel // 2)
+    assert conv.conv2d_fastest(shape, out, window, groups) in wanted
+
+
 def test_the_choice_is_in_the_trace():
     net = Sequential(conv1=Conv2d(3, 8, 11, stride=4), conv2=Conv2d(8, 8, 3, algorithm="fft"), wide=Conv2d(8, 64, 1))
     t = trace(net, (2, 3, 99, 99))
@@ -235,7 +260,7 @@ def test_workspace_is_what_backward_takes(algorithm, name, threads, monkeypatch)
     threads(1)
     conv.conv2d_backward(dy, x, w, window, algorithm=algorithm)  # what is kept for ever is not counted
     monkeypatch.setattr(parallel._scratch, "buffers", {}, raising=False)
-    monkeypatch.setattr(arrays, "_pool", type(arrays._pool)())
+    monkeypatch.setattr(arrays, "_pool", np)  # whose `empty` keeps nothing
     tracemalloc.start()
     try:
         dx, dw, _ = conv.conv2d_backward(dy, x, w, window, has_bias=False, algorithm=algorithm)

@@ -4,6 +4,8 @@ Each algorithm is a module with the same names: `refusal(window)` says why it ca
 one group, `workspace` tells what one thread needs.
 """
 
+import math
+
 from minicnn.backends.numpy import conv_direct, conv_fft, conv_im2col, conv_winograd, parallel
 from minicnn.backends.numpy.arrays import empty
 
@@ -38,10 +40,27 @@ def conv2d_algorithms(window):
 
 
 def conv2d_fastest(shape, channels_out, window, groups=1):
-    """The algorithm that is likely to be the fastest for images of `shape` (N, C, H, W)."""
-    channels = min(shape[1], channels_out) // groups
-    if not conv_winograd.refusal(window) and window.kernel in ((3, 3), (5, 5)) and channels >= 32:
-        return "winograd"
+    """The algorithm that is likely to be the fastest, forward and backward, for images of `shape` (N, C, H, W).
+
+    Every number here is read off `benchmarks/convolutions.py --check`, which times all four on some 250 shapes (Zen 5, two
+    cores).
+    """
+    if _at_once(groups, shape[1], channels_out, "direct"):
+        return "direct"  # the others have no product over channels to lay out their arrays for
+    if window.stride != (1, 1):
+        return "im2col"  # it makes fewer columns, where the others do or lay out as much as without a stride
+    n, c, o, taps = shape[0], shape[1] // groups, channels_out // groups, math.prod(window.kernel)
+    pixels = math.prod(window.output_size(shape[2:]))
+    if not conv_winograd.refusal(window):
+        # transforms are paid a channel, those of the kernels a piece; what they save grows with the taps
+        if taps >= 9 and taps * min(c, o) >= 500 and taps * pixels * parallel.share(n) >= 3000:
+            return "winograd"
+    elif taps >= 25 and n * pixels >= 3000 and n * pixels * c * o >= 3e6:
+        return "fft"  # the same, but the kernels' spectra are paid once
+    # direct has the shortest way to a small product, and on large images does not wait for the memory of columns
+    small, large = n * pixels * taps * c * o <= 6e7, pixels >= 3000
+    if taps == 1 or ((small or large) and (taps <= 9 or o <= 4 * c)):
+        return "direct"
     return "im2col"
 
 
