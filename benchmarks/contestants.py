@@ -1,5 +1,6 @@
 """The libraries that the benchmarks compare: each trains, or applies, the same network on the same random images."""
 
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -19,6 +20,8 @@ def data(batch, size):
 
 class Minicnn:
     """The network of examples/alexnet.py."""
+
+    package = "minicnn"
 
     def __init__(self, recipe, batch):
         from alexnet import RECIPES, alexnet
@@ -45,6 +48,7 @@ class Minicnn:
 class PyTorch:
     """The same network as people run it: eager, and in PyTorch's own layout of memory."""
 
+    package = "torch"
     channels_last = compiled = False
 
     def __init__(self, recipe, batch):
@@ -93,8 +97,78 @@ class Both(PyTorch):
     channels_last = compiled = True
 
 
-CONTESTANTS = {"minicnn": Minicnn, "PyTorch": PyTorch, "PyTorch, channels last": ChannelsLast,
-               "PyTorch, compiled": Compiled, "PyTorch, channels last, compiled": Both}
+class Chainer:
+    """Chainer on NumPy."""
+
+    package = "chainer"
+
+    def __init__(self, recipe, batch):
+        import chainer
+
+        from alexnet import RECIPES, alexnet
+
+        layers = [chainer_layer(layer) for layer in alexnet(recipe, num_classes=1000, init="he")]
+        self.net = chainer.Sequential(*layers)
+        self.images, labels = data(batch, RECIPES[recipe].input_size)
+        self.labels = labels.astype("int32")
+        self.optimiser = chainer.optimizers.MomentumSGD(LR, MOMENTUM).setup(self.net)
+        self.optimiser.add_hook(chainer.optimizer_hooks.WeightDecay(DECAY))
+        self.facts = {"version": chainer.__version__}
+
+    def training(self):
+        import chainer
+
+        self.net.cleargrads()
+        chainer.functions.softmax_cross_entropy(self.net(self.images), self.labels).backward()
+        self.optimiser.update()
+
+    def inference(self):
+        import chainer
+
+        with chainer.no_backprop_mode(), chainer.using_config("train", False):
+            self.net(self.images)
+
+
+class DeZero:
+    """DeZero on NumPy, which has no LRN and no groups: it is spared the one and cannot do the other."""
+
+    package, recipes = "dezero", ["paper", "torchvision"]
+
+    def __init__(self, recipe, batch):
+        import dezero
+
+        from alexnet import RECIPES, alexnet
+
+        layers = [dezero_layer(layer) for layer in alexnet(recipe, num_classes=1000, init="he")]
+        self.net = dezero.models.Sequential(*filter(None, layers))
+        self.images, self.labels = data(batch, RECIPES[recipe].input_size)
+        self.optimiser = dezero.optimizers.MomentumSGD(LR, MOMENTUM).setup(self.net)
+        self.optimiser.add_hook(dezero.optimizers.WeightDecay(DECAY))
+        self.facts = {"version": "without LRN"}
+
+    def training(self):
+        import dezero
+
+        loss = dezero.functions.softmax_cross_entropy(self.net(self.images), self.labels)
+        self.net.cleargrads()
+        loss.backward()
+        self.optimiser.update()
+
+    def inference(self):
+        import dezero
+
+        with dezero.no_grad(), dezero.test_mode():
+            self.net(self.images)
+
+
+CONTESTANTS = {"minicnn": Minicnn, "PyTorch": PyTorch, "PyTorch, channels last": ChannelsLast, "PyTorch, compiled": Compiled,
+               "PyTorch, channels last, compiled": Both, "Chainer": Chainer, "DeZero": DeZero}
+
+
+def can_run(name, recipe):
+    """Is its library installed, and has all that the recipe needs?"""
+    contestant = CONTESTANTS[name]
+    return importlib.util.find_spec(contestant.package) is not None and recipe in getattr(contestant, "recipes", [recipe])
 
 
 def torch_layer(layer):
@@ -113,3 +187,38 @@ def torch_layer(layer):
     if kind == "Linear":
         return nn.Linear(layer.in_features, layer.out_features)
     return {"ReLU": nn.ReLU, "Flatten": nn.Flatten, "Dropout": lambda: nn.Dropout(layer.p)}[kind]()
+
+
+def chainer_layer(layer):
+    """Chainer's layer for one of ours; its LRN does not divide alpha by the size."""
+    from chainer import functions, links
+
+    kind, window = type(layer).__name__, getattr(layer, "window", None)
+    if kind == "Conv2d":
+        return links.Convolution2D(layer.in_channels, layer.out_channels, window.kernel, window.stride,
+                                   (window.rows.before, window.columns.before), groups=layer.groups)
+    if kind == "MaxPool2d":
+        return lambda x: functions.max_pooling_2d(x, window.kernel, window.stride, cover_all=window.rows.ceil_mode)
+    if kind == "LRN":
+        _, alpha, beta, k = layer._constants()
+        return lambda x: functions.local_response_normalization(x, layer.size, k, alpha, beta)
+    if kind == "Linear":
+        return links.Linear(layer.in_features, layer.out_features)
+    return {"ReLU": functions.relu, "Flatten": lambda x: x.reshape(len(x), -1),
+            "Dropout": lambda x: functions.dropout(x, layer.p)}[kind]
+
+
+def dezero_layer(layer):
+    """DeZero's layer for one of ours; None for LRN."""
+    from dezero import functions, layers
+
+    kind, window = type(layer).__name__, getattr(layer, "window", None)
+    if kind == "Conv2d" and layer.groups == 1:
+        return layers.Conv2d(layer.out_channels, window.kernel, window.stride, (window.rows.before, window.columns.before),
+                             in_channels=layer.in_channels)
+    if kind == "MaxPool2d":
+        return lambda x: functions.pooling(x, window.kernel, window.stride)
+    if kind == "Linear":
+        return layers.Linear(layer.out_features, in_size=layer.in_features)
+    return {"ReLU": functions.relu, "Flatten": functions.flatten, "Dropout": lambda x: functions.dropout(x, layer.p),
+            "LRN": None}[kind]

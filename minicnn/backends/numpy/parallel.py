@@ -133,7 +133,7 @@ def run_and_add(function, images, step):
     Pieces are added within a share of the batch, and then share after share: the order is fixed by the shape alone. What
     `function` returns may be a buffer that its next call overwrites.
     """
-    shares = ranges(images, -(-share(images) // step) * step)  # a share is a whole number of pieces
+    shares = ranges(images, max(step, share(images)))
     total, added, waiting, lock = None, 0, {}, threading.Lock()
 
     def one_share(index, start, stop):

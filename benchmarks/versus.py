@@ -1,8 +1,9 @@
-"""AlexNet in minicnn beside PyTorch: seconds, peak memory, share of the machine's own matrix product.
+"""AlexNet in minicnn beside PyTorch, Chainer and DeZero, where they are installed: seconds, peak memory, share of sgemm.
 
-    python benchmarks/versus_pytorch.py                        # a training step of the single column at batch 128
-    python benchmarks/versus_pytorch.py --recipe torchvision --inference
-    python benchmarks/versus_pytorch.py --best                 # also PyTorch with channels last, compiled, and both
+    python benchmarks/versus.py                        # a training step of the single column at batch 128
+    python benchmarks/versus.py --recipe torchvision --inference
+    python benchmarks/versus.py --best                 # also PyTorch with channels last, compiled, and both
+    python benchmarks/versus.py --best --write         # and keep the table in benchmarks/results/
 
 Each contestant runs in a process of its own, so that its peak memory is its own; they take turns, step by step, so that a
 machine that slows down slows all of them. All do the same arithmetic in float32 on all cores.
@@ -10,14 +11,18 @@ machine that slows down slows all of them. All do the same arithmetic in float32
 
 import argparse
 import json
+import math
 import resource
 import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-from contestants import CONTESTANTS
+from contestants import CONTESTANTS, can_run
 from machine import ENVIRONMENT, describe, sgemm_peak
+
+RESULTS = Path(__file__).parent / "results"
 
 
 def serve(contestant, task):
@@ -56,7 +61,7 @@ class Child:
 
 def compare(args, task):
     """Let the contestants take turns; [Child], and the peak of the matrix product."""
-    names = CONTESTANTS if args.best else list(CONTESTANTS)[:2]
+    names = [name for name in CONTESTANTS if can_run(name, args.recipe) and (args.best or "," not in name)]
     children = [Child(name, args, task) for name in names]
     for number in range(args.rounds + 1):
         for child in children:
@@ -74,7 +79,7 @@ def compare(args, task):
 
 def table(children, peak, args, task):
     """The result as Markdown."""
-    flop, eager = children[0].facts[task], children[1].median
+    flop, eager = children[0].facts[task], next((child.median for child in children if child.name == "PyTorch"), math.nan)
     lines = [f"{task}, `{args.recipe}`, batch {args.batch_size}, float32, {args.rounds} rounds; {describe()}; "
              f"sgemm 4096³ {peak / 1e9:.0f} GFLOP/s", "",
              "| | median (min–max) | ÷ PyTorch | peak memory | GFLOP/s | share of sgemm |", "|---|---|---|---|---|---|"]
@@ -93,6 +98,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, help="measured steps of each, after one to warm up (default 5)")
     parser.add_argument("--inference", action="store_true", help="the forward pass alone, in evaluation mode")
     parser.add_argument("--best", action="store_true", help="PyTorch's faster ways as well; compiling takes minutes")
+    parser.add_argument("--write", action="store_true", help="keep the table in benchmarks/results/")
     parser.add_argument("--serve", choices=CONTESTANTS, help=argparse.SUPPRESS)
     parser.add_argument("--sgemm", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -102,7 +108,11 @@ def main():
     elif args.serve:
         serve(CONTESTANTS[args.serve](args.recipe, args.batch_size), task)
     else:
-        print(table(*compare(args, task), args, task))
+        text = table(*compare(args, task), args, task)
+        print(text)
+        if args.write:
+            RESULTS.mkdir(exist_ok=True)
+            (RESULTS / f"{task}-{args.recipe}-{args.batch_size}.md").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
