@@ -11,7 +11,6 @@ machine that slows down slows all of them. All do the same arithmetic in float32
 
 import argparse
 import json
-import math
 import resource
 import statistics
 import subprocess
@@ -79,13 +78,13 @@ def compare(args, task):
 
 def table(children, peak, args, task):
     """The result as Markdown."""
-    flop, eager = children[0].facts[task], next((child.median for child in children if child.name == "PyTorch"), math.nan)
+    flop, eager = children[0].facts[task], next((child.median for child in children if child.name == "PyTorch"), None)
     lines = [f"{task}, `{args.recipe}`, batch {args.batch_size}, float32, {args.rounds} rounds; {describe()}; "
              f"sgemm 4096³ {peak / 1e9:.0f} GFLOP/s", "",
              "| | median (min–max) | ÷ PyTorch | peak memory | GFLOP/s | share of sgemm |", "|---|---|---|---|---|---|"]
     for child in children:
         cells = (f"{child.name} ({child.facts['version']})",
-                 f"{child.median:.3f} s ({min(child.seconds):.3f}–{max(child.seconds):.3f})", f"{child.median / eager:.2f}",
+                 f"{child.median:.3f} s ({min(child.seconds):.3f}–{max(child.seconds):.3f})", f"{child.median / eager:.2f}" if eager else "",
                  f"{child.peak / 1e9:.2f} GB", f"{flop / child.median / 1e9:.0f}", f"{flop / child.median / peak:.0%}")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
