@@ -83,8 +83,8 @@ def table(children, peak, args, task):
              f"sgemm 4096³ {peak / 1e9:.0f} GFLOP/s", "",
              "| | median (min–max) | ÷ PyTorch | peak memory | GFLOP/s | share of sgemm |", "|---|---|---|---|---|---|"]
     for child in children:
-        cells = (f"{child.name} ({child.facts['version']})",
-                 f"{child.median:.3f} s ({min(child.seconds):.3f}–{max(child.seconds):.3f})", f"{child.median / eager:.2f}" if eager else "",
+        times = f"{child.median:.3f} s ({min(child.seconds):.3f}–{max(child.seconds):.3f})"
+        cells = (f"{child.name} ({child.facts['version']})", times, f"{child.median / eager:.2f}" if eager else "",
                  f"{child.peak / 1e9:.2f} GB", f"{flop / child.median / 1e9:.0f}", f"{flop / child.median / peak:.0%}")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
