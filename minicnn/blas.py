@@ -7,6 +7,8 @@ import sys
 import threading
 from pathlib import Path
 
+from minicnn import forks
+
 CORETYPE = "OPENBLAS_CORETYPE"
 AVX512_KERNELS = {"SkylakeX", "Cooperlake", "SapphireRapids"}  # OpenBLAS's names
 AVX512 = {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"}  # what they need, in Linux's names
@@ -52,7 +54,7 @@ class _SingleThreaded:
     """
 
     def __init__(self):
-        self._lock, self._inside, self._before, self._own = threading.Lock(), 0, [], threading.local()
+        self._lock, self._inside, self._before, self._own = forks.lock(self._leave_all), 0, [], threading.local()
 
     def __enter__(self):
         shared, own = _by_scope()
@@ -69,6 +71,12 @@ class _SingleThreaded:
             if self._inside == 0:
                 _set(shared, self._before)
         _set(own, self._own.before)
+
+    def _leave_all(self):
+        """A forked child has none of the threads that were inside."""
+        if self._inside:
+            self._inside = 0
+            _set(_by_scope()[0], self._before)
 
 
 def _by_scope():

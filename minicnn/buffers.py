@@ -3,10 +3,11 @@
 import bisect
 import collections
 import math
-import threading
 import weakref
 
 import numpy as np
+
+from minicnn import forks
 
 SMALL = 64 * 1024  # bytes; below, NumPy's own allocation is as good
 PAGE = 4096  # sizes are rounded up to pages
@@ -40,7 +41,7 @@ class BufferPool:
         self._slabs = []  # memoryviews
         self._gaps = []  # (slab, start, stop), sorted, no two of them touching
         self._returned = collections.deque()  # such triples, by finalisers in any thread; appending is atomic
-        self._lock = threading.Lock()
+        self._lock = forks.lock()
 
     def empty(self, shape, dtype):
         """An uninitialised C-contiguous array of this shape and dtype."""

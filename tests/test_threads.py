@@ -189,6 +189,51 @@ def test_forked_child_works():
     assert done.stdout == "True\n", done.stderr[-2000:]
 
 
+def test_fork_amid_the_work_of_other_threads():
+    """The child has none of them: it finds the locks free, and BLAS with as many threads as before."""
+    done = in_a_process("""
+        import os, signal, threading, time, warnings
+        from threadpoolctl import threadpool_info, threadpool_limits
+        from minicnn import blas
+        from minicnn.backends.numpy import arrays, parallel
+        warnings.simplefilter("ignore")
+        inside, done = threading.Barrier(3), threading.Event()
+
+        def computing():
+            parallel.run(lambda: (inside.wait(), done.wait()), [()])
+
+        def locking(lock):
+            with lock:
+                inside.wait()
+                time.sleep(0.2)
+
+        def blas_threads():
+            return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+        for lock in (arrays._pool._lock, blas.single_threaded._lock):
+            with threadpool_limits(2, "blas"):
+                before = blas_threads()
+                computer = threading.Thread(target=computing)
+                computer.start()
+                while blas.single_threaded._inside == 0:
+                    time.sleep(0.001)
+                locker = threading.Thread(target=locking, args=(lock,))
+                locker.start()
+                inside.wait()
+                child = os.fork()
+                if not child:
+                    signal.alarm(10)
+                    arrays.empty((1000, 1000), "float32")
+                    parallel.run(abs, [(1,)])
+                    os._exit(blas_threads() != before)
+                print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+                done.set()
+                computer.join(), locker.join()
+                done.clear()
+    """)
+    assert done.stdout == "0\n0\n", done.stderr[-2000:]
+
+
 def test_interpreter_ends_at_once_after_work_in_threads():
     done = in_a_process("""
         import numpy as np
