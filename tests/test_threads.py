@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from minicnn import (
     get_num_threads,
     set_num_threads,
 )
+from minicnn.backends.numpy import parallel
 
 
 @pytest.fixture(autouse=True)
@@ -243,6 +245,47 @@ def test_interpreter_ends_at_once_after_work_in_threads():
         print("done")
     """)
     assert done.returncode == 0 and done.stdout == "done\n" and not done.stderr
+
+
+def test_no_piece_is_at_work_any_more_when_an_error_reaches_the_caller():
+    """Also where several pieces fail, and the first of them long before the last is done."""
+    set_num_threads(3)
+    begun, ended = threading.Barrier(3), []
+
+    def piece(number):
+        begun.wait()
+        time.sleep(0.1 * number)
+        ended.append(number)
+        raise ValueError(number)
+
+    for _ in range(3):  # the calling thread takes now one, now another
+        with pytest.raises(ValueError):
+            parallel.run(piece, [(0,), (1,), (2,)])
+        assert ended == [0, 1, 2]
+        ended.clear()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_nothing_to_do_is_done(threads):
+    set_num_threads(threads)
+    assert parallel.run(abs, []) == []
+
+
+def test_shares_are_added_in_order_whichever_is_done_first():
+    set_num_threads(4)
+    values = normal(40, dtype=np.float32) * 10 ** normal(40, seed=1, dtype=np.float32)  # whose sum depends on the order
+
+    def piece(start, stop):
+        time.sleep(0.02 if start % 9 == 0 else 0)  # every third share begins so
+        return values[start:stop].copy()
+
+    wanted, share = np.float32(0), parallel.share(len(values))
+    for first in range(0, len(values), share):
+        part = np.float32(0)
+        for value in values[first : first + share]:
+            part += value
+        wanted += part
+    assert [float(parallel.run_and_add(piece, len(values), 1)[0]) for _ in range(3)] == [float(wanted)] * 3
 
 
 def test_error_inside_the_pool_reaches_the_caller_and_the_pool_goes_on():

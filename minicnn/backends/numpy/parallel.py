@@ -8,7 +8,7 @@ held to one thread, so that each piece adds in the same order. Which thread runs
 import collections
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class _Pool:
     def submit(self, work, pieces):
         """Let helpers run `work`, as many as are of use besides the calling thread; their futures."""
         with self.lock:
-            helping = min(self.size, pieces) - 1
+            helping = max(0, min(self.size, pieces) - 1)
             if helping and self.executor is None:
                 self.executor = ThreadPoolExecutor(self.size - 1, thread_name_prefix="minicnn")
             return [self.executor.submit(work) for _ in range(helping)]
@@ -107,8 +107,9 @@ def run(function, pieces):
         work()
     finally:
         waiting.clear()  # after an error, the helpers stop when they have done their present piece
-        for future in futures:
-            future.result()
+        wait(futures)  # all of them: nobody writes any more when the caller goes on
+    for future in futures:
+        future.result()  # raises what its pieces raised
     return results
 
 
