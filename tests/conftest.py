@@ -19,3 +19,18 @@ def shared_data():
             pytest.skip(f"no {'/'.join(parts)} beside the repository")
         return path
     return find
+
+
+@pytest.fixture
+def new_memory(monkeypatch):
+    """No memory of earlier tests, and none reserved ahead: tracemalloc sees what arrays take. Called, it is so anew."""
+    from minicnn import buffers
+    from minicnn.backends.numpy import arrays, parallel
+
+    def renew():
+        monkeypatch.setattr(arrays, "_pool", buffers.BufferPool())
+        monkeypatch.setattr(parallel._scratch, "buffers", {}, raising=False)
+
+    monkeypatch.setattr(buffers, "SLAB", 0)
+    renew()
+    return renew

@@ -168,6 +168,7 @@ def test_one_product_a_tap_equals_loops():
         assert_close(one, loops, 1e-13)
 
 
+@pytest.mark.usefixtures("new_memory")
 @pytest.mark.parametrize("algorithm", ["auto", "direct", "im2col", "fft"])
 def test_buffers_are_bounded_and_not_kept(algorithm):
     """All columns of this batch would be 254 MB."""
