@@ -1,8 +1,11 @@
 """trace: AlexNet's table to the last digit, before anything runs."""
 
 import math
+import tracemalloc
 
+import numpy as np
 import pytest
+from helpers import normal
 
 from minicnn import (
     LRN,
@@ -15,6 +18,8 @@ from minicnn import (
     MaxPool2d,
     ReLU,
     Sequential,
+    get_num_threads,
+    set_num_threads,
     trace,
 )
 from minicnn.errors import ShapeError
@@ -105,6 +110,41 @@ def test_workspace_is_bounded_whatever_the_batch():
     net = Sequential(conv1=Conv2d(3, 96, 11, stride=4))
     one, many = (trace(net, (batch, 3, 227, 227)).rows[0].workspace_bytes for batch in (1, 128))
     assert 0 < one <= many <= 64 << 20
+
+
+# layer, input shape; the weights of some are larger than a piece of the work
+MEMORY = {
+    "LRN": (lambda: LRN(), (9, 40, 50, 30)),
+    "LRN, another power": (lambda: LRN(7, beta=0.6), (1, 40, 50, 30)),
+    "max-pooling": (lambda: MaxPool2d(3, 2, 1), (9, 40, 50, 30)),
+    "im2col": (lambda: Conv2d(256, 300, 3, padding=1, seed=0, algorithm="im2col"), (6, 256, 9, 7)),
+    "im2col, one image": (lambda: Conv2d(256, 300, 3, padding=1, seed=0, algorithm="im2col"), (1, 256, 30, 17)),
+    "winograd": (lambda: Conv2d(256, 300, 3, padding=1, seed=0, algorithm="winograd"), (6, 256, 9, 7)),
+    "winograd, groups": (lambda: Conv2d(128, 300, 5, padding=2, groups=2, seed=0, algorithm="winograd"), (7, 128, 20, 17)),
+}  # fmt: skip
+
+
+@pytest.fixture
+def one_thread():
+    before = get_num_threads()
+    set_num_threads(1)
+    yield
+    set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("make, shape", MEMORY.values(), ids=MEMORY.keys())
+def test_workspace_is_what_backward_takes(make, shape, new_memory):
+    layer, x = make(), normal(*shape, dtype=np.float32)
+    dy = np.ones_like(layer(x))
+    new_memory()
+    tracemalloc.start()
+    try:
+        results = [layer.backward(dy), *(p.grad for p in layer.parameters())]
+        taken = tracemalloc.get_traced_memory()[1] - sum(array.nbytes for array in results)
+    finally:
+        tracemalloc.stop()
+    assert layer.workspace_bytes(shape) == pytest.approx(taken, rel=0.15)
 
 
 def test_batch_scales_work_and_activations_and_not_parameters(column):

@@ -1,7 +1,7 @@
 """Convolution on the CPU: the choice of the algorithm, the groups, and the gradient of the bias.
 
 Each algorithm is a module with the same names: `refusal(window)` says why it cannot do it, `forward` and `backward` work on
-one group, `workspace` tells what one thread needs.
+one group, `workspace` tells what that needs beside its arrays, on one thread.
 """
 
 import math
@@ -65,7 +65,7 @@ def conv2d_fastest(shape, channels_out, window, groups=1):
 
 
 def conv2d_workspace(shape, channels_out, window, itemsize, groups=1, algorithm="im2col"):
-    """Bytes of the buffers that one thread holds at a time in the backward pass (the larger one)."""
+    """Bytes of the buffers in the backward pass (the larger one): what all threads share and what one holds at a time."""
     n, c, *size = shape
     if _at_once(groups, c, channels_out, algorithm):
         return conv_direct.workspace(shape, channels_out, window, itemsize, groups)

@@ -29,13 +29,13 @@ def refusal(window):
 
 
 def workspace(shape, channels_out, window, itemsize):
-    """Bytes of the buffers that one thread holds at a time in the backward pass (the larger one)."""
+    """Bytes of the buffers in the backward pass (the larger one): W and sums of dW, and what one thread holds at a time."""
     n, c, *size = shape
     oh, ow = window.output_size(size)
     depth = window.kernel[0] * window.kernel[1] * c
     images, rows = _piece_size(n, oh, ow, (depth + channels_out) * itemsize)
     canvas = int(np.prod(padded_shape((images, c, *size), window)))
-    return (2 * images * rows * ow * depth + 2 * canvas + channels_out * (images * rows * ow + depth)) * itemsize
+    return itemsize * (2 * images * rows * ow * depth + 2 * canvas + channels_out * (images * rows * ow + 4 * depth))
 
 
 def _piece_size(images, oh, ow, bytes_a_window):

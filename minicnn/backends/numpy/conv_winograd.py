@@ -50,14 +50,14 @@ def refusal(window):
 
 
 def workspace(shape, channels_out, window, itemsize):
-    """Bytes of the buffers that one thread holds at a time in the backward pass (the larger one)."""
+    """Bytes of the buffers in the backward pass (the larger one): U and sums of dg, and what one thread holds at a time."""
     tiles = _tiles(window, shape[2:])
     images = _images_a_piece(shape, channels_out, tiles, itemsize)
     count = images * math.prod(tiles.output_size(shape[2:]))
     places, outputs, taps = (math.prod(sides) for sides in (tiles.kernel, tiles.stride, window.kernel))
     canvas = math.prod(padded_shape((images, *shape[1:]), tiles))
     return itemsize * (2 * canvas + count * (2 * places * shape[1] + (places + outputs) * channels_out)
-                       + (places + taps) * shape[1] * channels_out)
+                       + (2 * places + 3 * taps) * shape[1] * channels_out)
 
 
 def forward(x, w, b, y, window):
