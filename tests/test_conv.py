@@ -1,5 +1,7 @@
 """Conv2d by each of its algorithms against float64 loops, known values, and the geometry of its windows."""
 
+import copy
+import pickle
 import tracemalloc
 
 import numpy as np
@@ -265,6 +267,24 @@ def test_kernel_that_does_not_fit_is_refused():
 def test_settings_without_sense_are_refused(options):
     with pytest.raises(MinicnnError):
         Conv2d(**{"in_channels": 3, "out_channels": 10, "kernel_size": 3, **options})
+
+
+def test_an_algorithm_that_was_asked_for_is_part_of_the_layer():
+    """`repr` says it, copies and conversions keep it, and weights do not know of it."""
+    asked, auto = Conv2d(3, 4, 3, seed=0, algorithm="fft"), Conv2d(3, 4, 3, seed=0)
+    assert repr(asked) == "Conv2d(3→4, k=3, fft)" and repr(auto) == "Conv2d(3→4, k=3)"
+    for layer in (copy.deepcopy(asked), pickle.loads(pickle.dumps(asked)), asked.astype("float64").to("numpy").eval()):
+        assert layer.chosen_algorithm((1, 3, 9, 9)) == "fft"
+    assert asked.state_dict().keys() == auto.state_dict().keys()
+    auto.load_state_dict(asked.state_dict())
+    with pytest.raises(ShapeError, match="'auto', 'direct'"):
+        Conv2d(3, 4, 3, algorithm=["fft"])
+
+
+def test_arguments_by_position_are_those_of_the_contract():
+    """The seed comes after `ceil_mode`, and what was added since comes after the seed."""
+    one, other = Conv2d(2, 4, 3, 1, 0, 1, 1, True, False, 5), Conv2d(2, 4, 3, seed=5)
+    np.testing.assert_array_equal(fetch(one.weight.data), fetch(other.weight.data))
 
 
 def test_dy_of_another_shape_is_refused():

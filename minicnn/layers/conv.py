@@ -37,11 +37,11 @@ class Conv2d(Layer):
     ceil_mode : bool
         Round the output size up: the last window overhangs into zeros. So the 2012 code gets 55 from 224, see
         `computeOutputSize` in its layer.py: 1 + ⌈(2·pad + img − filter)/stride⌉.
+    seed : int or None
+        Of the He-normal weights (He et al. 2015); biases start at zero.
     algorithm : "auto", "direct", "im2col", "winograd" or "fft"
         How it is computed; the result is the same but for rounding. "auto" takes the one that was measured to be fastest
         for shapes like these, and never one that rounds worse than 1e-5 in float32. `trace` shows it.
-    seed : int or None
-        Of the He-normal weights (He et al. 2015); biases start at zero.
 
     Shapes
     ------
@@ -61,7 +61,7 @@ class Conv2d(Layer):
     """
 
     def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True,
-                 ceil_mode=False, algorithm="auto", seed=None):
+                 ceil_mode=False, seed=None, algorithm="auto"):
         super().__init__()
         for name, value in (("in_channels", in_channels), ("out_channels", out_channels), ("groups", groups)):
             if not hasattr(value, "__index__") or isinstance(value, bool) or value < 1:
@@ -79,7 +79,7 @@ class Conv2d(Layer):
 
     def _checked(self, algorithm):
         refusals = {"auto": "", **backends.get(self.backend).conv2d_algorithms(self.window)}
-        if algorithm not in refusals:
+        if not isinstance(algorithm, str) or algorithm not in refusals:
             raise ShapeError(f"Conv2d: algorithm is {algorithm!r}, wanted one of {', '.join(map(repr, refusals))}")
         if refusals[algorithm]:
             raise ShapeError(f"Conv2d: algorithm {algorithm!r} cannot do {self.window.settings()}: {refusals[algorithm]}")
@@ -120,4 +120,5 @@ class Conv2d(Layer):
 
     def settings(self):
         extra = f", groups={self.groups}" * (self.groups > 1) + ", no bias" * (not self.has_bias)
+        extra += f", {self.algorithm}" * (self.algorithm != "auto")
         return f"{self.in_channels}→{self.out_channels}, {self.window.settings()}{extra}"
