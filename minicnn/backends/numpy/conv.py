@@ -1,7 +1,8 @@
 """Convolution on the CPU: the choice of the algorithm, the groups, and the gradient of the bias.
 
 Each algorithm is a module with the same names: `refusal(window)` says why it cannot do it, `forward` and `backward` work on
-one group, `workspace` tells what that needs beside its arrays, on one thread.
+one group, `workspace` tells what that needs beside its arrays, on one thread. Which of them wins where, and with what
+rounding, is measured by `benchmarks/convolutions.py` and drawn in `examples/pictures/convolutions.png`.
 """
 
 import math

@@ -199,12 +199,13 @@ def _taps(w):
 def _piece_size(shape, channels_out, window, itemsize, pieces=1):
     """How many images, and how many output rows of each, make a piece: whole images, or a band of one.
 
-    There are at least so many pieces, if each has enough for a product.
+    There are at least so many pieces, if each has enough for a product and for a thread.
     """
     n, c, *size = shape
     oh, ow = window.output_size(size)
     row = max(ow, size[1]) * (c * window.rows.stride + 2 * channels_out)  # numbers that belong to a row of outputs
-    rows = max(1, min(PIECE_BYTES // (row * itemsize), max(-(-n * oh // pieces), -(-PIXELS // ow))))
+    least = max(-(-PIXELS // ow), parallel.LEAST // row)
+    rows = max(1, min(PIECE_BYTES // (row * itemsize), max(-(-n * oh // pieces), least)))
     if rows < oh:
         return 1, -(-oh // -(-oh // rows))  # bands of nearly equal height
     return min(rows // oh, parallel.piece_size(n, row * oh)), oh
