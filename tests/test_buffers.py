@@ -1,10 +1,13 @@
 """Memory that is used again is never memory that somebody still sees."""
 
 import gc
+import itertools
 import threading
 
 import numpy as np
+import pytest
 
+from minicnn import buffers
 from minicnn.buffers import PAGE, SLAB, SMALL, BufferPool
 
 SHAPE = (SMALL // 16, 3, 5)  # of float32: above the size from which memory is pooled
@@ -75,7 +78,36 @@ def test_an_array_larger_than_a_slab_gets_one_of_its_own():
     large[-1] = small[-1] = 1
 
 
-def test_arrays_never_overlap():
+def test_gaps_of_different_slabs_stay_apart(monkeypatch):
+    """Where one ends at the offset at which the other starts."""
+    monkeypatch.setattr(buffers, "SLAB", 3 * SMALL)
+    for pair in itertools.permutations(range(6), 2):
+        pool = BufferPool()
+        arrays = [pool.empty((SMALL,), np.uint8) for _ in range(6)]  # in slabs 0, 0, 0, 1, 1, 1
+        for number in pair:
+            arrays[number] = None
+        touching = abs(pair[0] - pair[1]) == 1 and sorted(pair) != [2, 3]
+        whole = pool.empty((2 * SMALL,), np.uint8)
+        assert len(pool._slabs) == (2 if touching else 3)
+        assert not any(np.shares_memory(whole, array) for array in arrays if array is not None)
+
+
+def test_an_array_gets_memory_of_its_own_where_no_slab_can_be_had(monkeypatch):
+    monkeypatch.setattr(buffers, "SLAB", 2**62)
+    pool = BufferPool()
+    first, second = (pool.empty((SMALL + count,), np.uint8) for count in (0, 1))
+    first[...], second[...] = 1, 2
+    assert (first == 1).all() and [slab.nbytes for slab in pool._slabs] == [SMALL, SMALL + PAGE]
+    with pytest.raises(MemoryError):
+        pool.empty((2**50,), np.uint8)
+    was = address(first)
+    del first
+    assert address(pool.empty((SMALL,), np.uint8)) == was
+
+
+@pytest.mark.parametrize("slab", [SLAB, 12 * SMALL])
+def test_arrays_never_overlap(slab, monkeypatch):
+    monkeypatch.setattr(buffers, "SLAB", slab)
     pool, random, held = BufferPool(), np.random.default_rng(0), {}
     for number in range(400):
         array = pool.empty((int(random.integers(SMALL, 9 * SMALL)),), np.uint8)
@@ -84,7 +116,7 @@ def test_arrays_never_overlap():
         for key in random.choice(list(held), len(held) // 3, replace=False) if number % 7 == 0 else ():
             del held[key]
         assert all(array[0] == array[-1] == key % 251 for key, array in held.items())
-    assert len(pool._slabs) == 1
+    assert (len(pool._slabs) == 1) == (slab == SLAB)
 
 
 def test_threads_never_share_a_buffer():
@@ -104,3 +136,15 @@ def test_threads_never_share_a_buffer():
         thread.join()
     gc.collect()
     assert not clashes
+
+
+def test_one_thread_at_a_time_cuts_memory():
+    """What `test_threads_never_share_a_buffer` would meet once in a blue moon."""
+    pool, made = BufferPool(), []
+    other = threading.Thread(target=lambda: made.append(pool.empty((SMALL,), np.uint8)))
+    with pool._lock:
+        other.start()
+        other.join(0.1)
+        assert not made
+    other.join()
+    assert made

@@ -6,6 +6,7 @@ from helpers import assert_close, check_layer, fetch, normal, run, send
 from oracles import lrn, lrn_backward
 
 from minicnn import LRN, MinicnnError, gradcheck
+from minicnn.backends.numpy import parallel
 from minicnn.errors import ShapeError
 
 # x shape, size, alpha, beta, k: never N = C, nor C = H, nor the window as wide as the maps
@@ -79,6 +80,24 @@ def test_images_do_not_mix():
     x = normal(9, 4, 2, 2)
     layer = LRN(3, 1.0).astype("float64")
     assert_close(layer(send(x)), np.concatenate([fetch(layer(send(x[n : n + 1]))) for n in range(9)]), 1e-14)
+
+
+def test_the_smallest_pieces_change_nothing(monkeypatch):
+    """One image a piece, whose buffers hold what the piece before left."""
+    x, dy = (10 * normal(5, 7, 3, 4, seed=seed, dtype=np.float32) for seed in (0, 1))
+    wanted = run(LRN(5, 1.0), x, dy)
+    monkeypatch.setattr(parallel, "PIECE", 1)
+    for mine, whole in zip(run(LRN(5, 1.0), x, dy)[:2], wanted):
+        np.testing.assert_array_equal(mine, whole)
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_what_is_no_number_reaches_the_maps_whose_window_holds_it_and_no_others(value):
+    x = normal(2, 9, 2, 3, dtype=np.float32)
+    clean = fetch(LRN()(send(x)))
+    x[1, 4, 1, 2] = value
+    changed = fetch(LRN()(send(x))) != clean
+    assert changed[1, 2:7, 1, 2].all() and changed.sum() == 5
 
 
 def test_large_values_stay_finite():

@@ -6,6 +6,7 @@ from helpers import assert_close, check_layer, fetch, integers, normal, run, sen
 from oracles import average_pool, average_pool_backward, max_pool, max_pool_backward
 
 from minicnn import AvgPool2d, MaxPool2d, MinicnnError, gradcheck
+from minicnn.backends.numpy import parallel
 from minicnn.errors import ShapeError
 
 # x shape, kernel, stride, padding, dilation, ceil mode
@@ -117,6 +118,41 @@ def test_nan_goes_through_max_pool(places, dtype):
     np.testing.assert_array_equal(np.isnan(y), np.isnan(wanted))
     np.testing.assert_array_equal(y, wanted.astype(dtype))
     assert_close(dx, max_pool_backward(x, winner, dy), 1e-6)
+
+
+def test_the_last_tap_of_a_window_of_many_can_be_the_maximum():
+    """289 taps: their number does not fit into a byte."""
+    x = np.arange(2 * 19 * 21, dtype=np.float32).reshape(1, 2, 19, 21)
+    window = (17, (2, 3), 0, 1, False)
+    wanted, winner = max_pool(x, *window)
+    dy = normal(*wanted.shape, dtype=np.float32)
+    y, dx, _ = run(MaxPool2d(*window), x, dy)
+    np.testing.assert_array_equal(y, wanted)
+    assert_close(dx, max_pool_backward(x, winner, dy), 1e-6)
+
+
+def test_an_infinite_gradient_goes_to_the_maximum_alone():
+    """0·∞ would be NaN."""
+    x, dy = normal(2, 3, 7, 5, dtype=np.float32), np.ones((2, 3, 3, 2), np.float32)
+    dy[0, 1, 1, 1], dy[1, 2, 0, 0] = np.inf, np.nan
+    _, dx, _ = run(MaxPool2d(3, 2), x, dy)
+    np.testing.assert_array_equal(dx, max_pool_backward(x, max_pool(x, 3, 2)[1], dy).astype(np.float32))
+    assert np.isinf(dx).sum() == np.isnan(dx).sum() == 1
+
+
+@pytest.mark.parametrize("name", ["overlapping", "ceil mode, four paddings", "padding", "many channels"])
+def test_the_smallest_pieces_change_nothing(name, monkeypatch):
+    """One map a piece."""
+    shape, window = arguments(CASES[name])
+    x = normal(*shape, dtype=np.float32)
+    x[0, :2] = -np.inf
+    layers = MaxPool2d(*CASES[name][1:]), AvgPool2d(*window[:3], ceil_mode=window[4])
+    dy = normal(*layers[0].output_shape(shape), dtype=np.float32)
+    wanted = [run(layer, x, dy)[:2] for layer in layers]
+    monkeypatch.setattr(parallel, "PIECE", 1)
+    for layer, arrays in zip(layers, wanted, strict=True):
+        for mine, whole in zip(run(layer, x, dy), arrays):
+            np.testing.assert_array_equal(mine, whole)
 
 
 @pytest.mark.parametrize("name", ["overlapping", "ceil mode, four paddings", "dilation, stride, padding"])
