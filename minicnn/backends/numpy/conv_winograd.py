@@ -21,8 +21,9 @@ A 3×3 kernel computes 4×4 outputs of a tile with 36 products in the place of 1
 
 What it costs is rounding, through the size of the matrices' numbers, and that depends on the points. With those below the
 error of AlexNet's layers, ‖y − y₆₄‖/‖y₆₄‖ in float32, is 2e-6 for 3×3 and 5e-6 for 5×5 kernels, where im2col has 3e-7;
-the textbook's 0, ±1, ±2, ∞ give twice as much (Barabasz, Anderson, Soodhalter, Gregg 2020, "Error analysis and improving
-the accuracy of Winograd convolution for deep neural networks"). `benchmarks/convolutions.py` measures it.
+the textbook's 0, ±1, ±2, ∞ give half as much again (Barabasz, Anderson, Soodhalter, Gregg 2020, "Error analysis and improving
+the accuracy of Winograd convolution for deep neural networks"). `benchmarks/convolutions.py` measures it. An Inf or NaN
+makes its whole tile NaN, and in dw every tap.
 """
 
 import functools
