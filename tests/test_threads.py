@@ -265,6 +265,21 @@ def test_no_piece_is_at_work_any_more_when_an_error_reaches_the_caller():
         ended.clear()
 
 
+def test_an_operation_inside_a_piece_runs_where_it_is():
+    """A thread that waited for others of its own pool could wait for ever."""
+    done = in_a_process("""
+        import threading, time
+        from minicnn.backends.numpy import parallel
+        parallel.set_num_threads(3)
+
+        def threads(number):
+            return {threading.get_ident(), *parallel.run(lambda: time.sleep(0.01) or threading.get_ident(), [()] * 3)}
+
+        print([len(found) for found in parallel.run(threads, [(number,) for number in range(6)])])
+    """)
+    assert done.stdout == "[1, 1, 1, 1, 1, 1]\n", done.stderr[-2000:]
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_nothing_to_do_is_done(threads):
     set_num_threads(threads)
