@@ -20,10 +20,10 @@ All of it is linear in d and linear in g, so backward is the transposes in rever
 A 3×3 kernel computes 4×4 outputs of a tile with 36 products in the place of 144, a 5×5 kernel 3×3 outputs with 49 for 225.
 
 What it costs is rounding, through the size of the matrices' numbers, and that depends on the points. With those below the
-error of AlexNet's layers, ‖y − y₆₄‖/‖y₆₄‖ in float32, is 2e-6 for 3×3 and 5e-6 for 5×5 kernels, where im2col has 3e-7;
-the textbook's 0, ±1, ±2, ∞ give half as much again (Barabasz, Anderson, Soodhalter, Gregg 2020, "Error analysis and improving
-the accuracy of Winograd convolution for deep neural networks"). `benchmarks/convolutions.py` measures it. An Inf or NaN
-makes its whole tile NaN, and in dw every tap.
+error of AlexNet's layers, ‖y − y₆₄‖/‖y₆₄‖ in float32, is 2e-6 for 3×3 and 4e-6 for 5×5 kernels (of dx 3e-6 and 5e-6),
+where im2col has 4e-7; the textbook's 0, ±1, ±2, ∞ for 3×3 kernels give half as much again (Barabasz, Anderson, Soodhalter,
+Gregg 2020, "Error analysis and improving the accuracy of Winograd convolution for deep neural networks").
+`benchmarks/convolutions.py` measures it. An Inf or NaN makes its whole tile NaN, and in dw every tap.
 """
 
 import functools
