@@ -33,17 +33,20 @@ def workspace(shape, channels_out, window, itemsize):
     n, c, *size = shape
     oh, ow = window.output_size(size)
     depth = window.kernel[0] * window.kernel[1] * c
-    images, rows = _piece_size(n, oh, ow, (depth + channels_out) * itemsize)
+    images, rows = _piece_size(n, oh, ow, depth + channels_out, itemsize)
     canvas = int(np.prod(padded_shape((images, c, *size), window)))
     return itemsize * (2 * images * rows * ow * depth + 2 * canvas + channels_out * (images * rows * ow + 4 * depth))
 
 
-def _piece_size(images, oh, ow, bytes_a_window):
-    """How many images, and how many output rows of each, make a piece: whole images, or a band of one."""
-    rows = max(1, min(COLUMN_BYTES // (ow * bytes_a_window), max(-(-images * oh // PIECES), -(-PIXELS // ow))))
+def _piece_size(images, oh, ow, depth, itemsize):
+    """How many images, and how many output rows of each, make a piece: whole images, or a band of one.
+
+    `depth` numbers, K + O, belong to each window.
+    """
+    rows = max(1, min(COLUMN_BYTES // (ow * depth * itemsize), max(-(-images * oh // PIECES), -(-PIXELS // ow))))
     if rows < oh:
         return 1, -(-oh // -(-oh // rows))  # bands of nearly equal height
-    return min(rows // oh, parallel.share(images)), oh
+    return min(rows // oh, parallel.share(images, oh * ow * depth)), oh
 
 
 def _as_matrix(w):
@@ -62,7 +65,7 @@ def forward(x, w, b, y, window):
     """y (N, O, OH, OW) ← x (N, C, H, W) ⋆ w (O, C, KH, KW) + b (O,) or None."""
     matrix = _as_matrix(w)
     oh, ow = y.shape[2:]
-    images, rows = _piece_size(len(x), oh, ow, sum(matrix.shape) * x.itemsize)
+    images, rows = _piece_size(len(x), oh, ow, sum(matrix.shape), x.itemsize)
 
     pieces = [(*n, *r) for n in parallel.ranges(len(x), images) for r in parallel.ranges(oh, rows)]
     maps = parallel.ranges(len(w), -(-len(w) * len(pieces) // PIECES))
@@ -80,7 +83,7 @@ def forward(x, w, b, y, window):
 def backward(dy, x, w, dx, window):
     """dw (O, C, KH, KW); fills dx (N, C, H, W) unless it is None."""
     matrix = _as_matrix(w)
-    images, rows = _piece_size(len(x), *dy.shape[2:], sum(matrix.shape) * x.itemsize)
+    images, rows = _piece_size(len(x), *dy.shape[2:], sum(matrix.shape), x.itemsize)
 
     def piece(start, stop):
         return _backward_images(dy[start:stop], x[start:stop], matrix, None if dx is None else dx[start:stop], window, rows)

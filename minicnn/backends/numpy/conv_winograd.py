@@ -110,8 +110,8 @@ def _tile(axis, pixels):
 
 
 def _images_a_piece(shape, channels_out, tiles, itemsize):
-    count = math.prod(tiles.kernel) * math.prod(tiles.output_size(shape[2:]))
-    return max(1, min(PIECE_BYTES // (count * (shape[1] + channels_out) * itemsize), parallel.share(shape[0])))
+    elements = math.prod(tiles.kernel) * math.prod(tiles.output_size(shape[2:])) * (shape[1] + channels_out)
+    return max(1, min(PIECE_BYTES // (elements * itemsize), parallel.share(shape[0], elements)))
 
 
 def _transform_kernels(w, g):

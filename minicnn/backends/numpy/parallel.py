@@ -118,14 +118,14 @@ def ranges(total, step):
     return [(start, min(start + step, total)) for start in range(0, total, step)]
 
 
-def share(images):
-    """How many images of a batch one thread may take at a time, so that many threads find work."""
-    return -(-images // SHARES)
+def share(count, elements=LEAST):
+    """How many of `count` things, of so many elements each, a thread takes at a time: many threads find enough to do."""
+    return min(count, max(-(-count // SHARES), LEAST // elements))
 
 
 def piece_size(count, elements):
     """How many of `count` things, of so many elements each, make a piece of about `PIECE` elements."""
-    return max(1, min(PIECE // elements, max(share(count), LEAST // elements)))
+    return max(1, min(PIECE // elements, share(count, elements)))
 
 
 def run_and_add(function, images, step):
