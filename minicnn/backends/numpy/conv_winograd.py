@@ -174,10 +174,9 @@ def _pairs(y, values, tiles):
     (mh, mw), (n, o, oh, ow) = tiles.stride, y.shape
     pixels = y.transpose(0, 2, 3, 1)
     grid = values.reshape(n, -(-oh // mh), -(-ow // mw), mh, mw, o)
-    for i in range(min(mh, oh)):
-        for j in range(min(mw, ow)):
-            part = pixels[:, i::mh, j::mw]
-            yield part, grid[:, :part.shape[1], :part.shape[2], i, j]
+    for i, j in np.ndindex(mh, mw):
+        part = pixels[:, i::mh, j::mw]
+        yield part, grid[:, :part.shape[1], :part.shape[2], i, j]
 
 
 @functools.cache
