@@ -11,7 +11,7 @@ from minicnn.training.command import EXIT_CODES, Parser, UsageError, number
 COMMON = {"data": None, "recipe": "paper", "init": "he", "seed": 0, "batch_size": 50, "lr": 0.01, "momentum": 0.9,
           "weight_decay": 5e-4, "mirror": True, "lighting": 0.0, "noise": 0.0}
 OWN = {"width": 1.0, "epochs": 30}
-SHAPES = {"width": 0.25, "dropout": 0.1, "batch_size": 32, "epochs": 8, "train_images": 3000, "val_images": 480}
+SHAPES = {"width": 0.25, "dropout": 0.1, "batch_size": 32, "epochs": 8, "train_images": 2700, "val_images": 480}
 DROPS = (0.6, 0.85)  # after these shares of the epochs the learning rate is divided by ten
 
 # What each setting may be, as an option and in a checkpoint.
