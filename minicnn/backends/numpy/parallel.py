@@ -163,12 +163,6 @@ def add(total, term):
     return total
 
 
-def image_ranges(array):
-    """The first axis of `array` cut so that a piece is about `BLOCK_BYTES`, at least one image."""
-    per_image = max(1, array.nbytes // max(1, len(array)))
-    return ranges(len(array), max(1, BLOCK_BYTES // per_image))
-
-
 def elementwise(function, *arrays):
     """Call `function(*blocks)` on matching flat blocks of C-contiguous arrays of one size."""
     flat = [array.reshape(-1) for array in arrays]
