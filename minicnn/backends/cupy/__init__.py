@@ -1,23 +1,16 @@
-"""The GPU backend: what has to be there before it can be used."""
+"""The GPU backend: every operation of the layers on CuPy arrays, by the kernels of `kernels/` and by cuBLAS.
 
-from minicnn.errors import BackendError
+The same names and signatures as `minicnn.backends.numpy`. Without a usable GPU the import itself fails, with a
+`BackendError` that says what is missing.
+"""
 
+from minicnn.backends.cupy.probe import require_usable
 
-def require_usable():
-    """Raise BackendError with the first thing that is missing: CuPy, a driver, a GPU."""
-    try:
-        import cupy
-    except ImportError:
-        raise BackendError("the cupy backend needs the package CuPy, which is not installed: "
-                           "pip install 'cupy-cuda12x[ctk]'") from None
-    runtime = cupy.cuda.runtime
-    if runtime.driverGetVersion() == 0:
-        raise BackendError("the cupy backend needs an NVIDIA driver, and none is installed")
-    try:
-        count = runtime.getDeviceCount()
-    except runtime.CUDARuntimeError:
-        count = 0
-    if count == 0:
-        raise BackendError("the cupy backend needs an NVIDIA GPU, and the driver sees none")
-    raise BackendError("the cupy backend needs minicnn's CUDA kernels, which this version does not have yet; "
-                       "use the numpy backend")
+require_usable()  # the modules below import CuPy
+
+from minicnn.backends.cupy.arrays import asarray, astype, concatenate, copy, to_numpy, zeros
+from minicnn.backends.cupy.relu import relu, relu_backward
+
+__all__ = [
+    "asarray", "astype", "concatenate", "copy", "relu", "relu_backward", "require_usable", "to_numpy", "zeros",
+]
