@@ -58,6 +58,15 @@ def launch_blocks(file, kernel, grid, block, *args, shared_bytes=0):
     _function(file, kernel, real, cupy.cuda.runtime.getDevice())(grid, block, converted, shared_mem=shared_bytes)
 
 
+def geometry(window, size):
+    """(H, W, OH, OW, KH, KW, SH, SW, PH, PW, DH, DW): the last twelve arguments of every kernel with a sliding window.
+
+    PH and PW are the padding above and on the left; what lies beyond on the other sides follows from OH and OW.
+    """
+    return (*size, *window.output_size(size), *window.kernel, *window.stride, window.rows.before, window.columns.before,
+            *window.dilation)
+
+
 # --- arguments ----------------------------------------------------------------------------------------------------
 
 
