@@ -13,7 +13,7 @@ setup(
     python_requires=">=3.11",
     packages=[*find_packages(include=["minicnn", "minicnn.*"]), "minicnn.kernels"],
     package_dir={"minicnn.kernels": "kernels"},  # kernels/ stands beside the package, and ships inside it
-    package_data={"minicnn.kernels": ["*.cu", "*.md"]},
+    package_data={"minicnn.kernels": ["*.cu", "*.cuh", "*.md"], "minicnn.cuda_on_cpu": ["include/*.h"]},
     install_requires=["numpy>=2.0", "Pillow>=11", "threadpoolctl>=3.5", "tqdm>=4.66", "matplotlib>=3.10"],
     extras_require={
         "cupy": ["cupy-cuda12x[ctk]>=14"],

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from minicnn import backends
 from minicnn.errors import BackendError
 
 STEP = 1e-5  # of a coordinate of size 1 or less; larger ones take proportionally larger steps
@@ -72,7 +73,7 @@ def gradcheck(layer, x, tolerance=1e-6, samples=500, seed=0):
     Parameters
     ----------
     layer : Layer
-        A layer or a network, in the mode to be checked. It is copied; dropout keeps one mask throughout.
+        A layer or a network, on either backend, in the mode to be checked. It is copied; dropout keeps one mask throughout.
     x : NumPy array
         An input of any floating dtype.
     tolerance : float
@@ -111,48 +112,53 @@ def gradcheck(layer, x, tolerance=1e-6, samples=500, seed=0):
 
 
 class _Check:
-    """A float64 copy of the layer with its gradients, and its output as a function of what is perturbed."""
+    """A float64 copy of the layer with its gradients, and its output as a function of what is perturbed.
+
+    The layer is on its own backend. What is perturbed lies in NumPy arrays, and is sent there for each forward.
+    """
 
     def __init__(self, layer, x, random):
-        self.layer = copy.deepcopy(layer).astype("float64")
+        self.layer, self.ops = copy.deepcopy(layer).astype("float64"), backends.get(layer.backend)
         self.layer.zero_grad()
-        for parameter in self.layer.parameters():
-            parameter.data = np.ascontiguousarray(parameter.data)
+        self.values = [np.ascontiguousarray(self.ops.to_numpy(p.data)) for p in self.layer.parameters()]
         self.x = np.array(x, np.float64, order="C")
         self.given = self.x.copy()
         self.random_states = [list(getattr(leaf, "random_state", ())) for leaf in self.layer.leaves()]
         self.r = random.normal(size=self.output().shape)
-        self.dy = self.r.copy()
-        self.dx = self.layer.backward(self.dy)
+        self.dy = self.ops.asarray(self.r.copy())
+        self.dx = self.ops.to_numpy(self.layer.backward(self.dy))
 
     def output(self):
         for leaf, state in zip(self.layer.leaves(), self.random_states):
             if state:
                 leaf.random_state = list(state)  # the same dropout mask each time
-        return np.array(self.layer.forward(self.x))  # a copy: Flatten returns a view of x
+        for parameter, value in zip(self.layer.parameters(), self.values):
+            parameter.data = self.ops.asarray(value)
+        self.sent = self.ops.asarray(self.x)
+        return self.ops.to_numpy(self.layer.forward(self.sent))  # a copy: Flatten returns a view of x
 
     def arrays(self):
         """(name, array, gradient) of the input and every parameter."""
         yield "input", self.x, self.dx
-        for parameter in self.layer.parameters():
-            yield parameter.name, parameter.data, self.gradients[parameter.name]
+        for parameter, value in zip(self.layer.parameters(), self.values):
+            yield parameter.name, value, self.gradients[parameter.name]
 
     def faults(self):
         """What the layer owes its caller and did not do, as sentences."""
-        self.gradients = {p.name: np.zeros_like(p.data) if p.grad is None else np.array(p.grad)
-                          for p in self.layer.parameters()}
+        self.gradients = {p.name: np.zeros_like(value) if p.grad is None else self.ops.to_numpy(p.grad)
+                          for p, value in zip(self.layer.parameters(), self.values)}
         found = [f"the gradient of {name} is {gradient.dtype} of shape {gradient.shape}, wanted float64 of {array.shape}"
                  for name, array, gradient in self.arrays()
                  if gradient.shape != array.shape or gradient.dtype != np.float64]
-        if not np.array_equal(self.x, self.given, equal_nan=True):
+        if not np.array_equal(self.ops.to_numpy(self.sent), self.given, equal_nan=True):
             found.append("forward or backward changed x")
-        if not np.array_equal(self.dy, self.r):
+        if not np.array_equal(self.ops.to_numpy(self.dy), self.r):
             found.append("backward changed dy")
         if not found:
             self.output()
             self.layer.backward(self.dy)
             found += [f"a second backward did not add to the gradient of {p.name}" for p in self.layer.parameters()
-                      if p.grad is not None and not np.allclose(p.grad, 2 * self.gradients[p.name])]
+                      if p.grad is not None and not np.allclose(self.ops.to_numpy(p.grad), 2 * self.gradients[p.name])]
         return found
 
 

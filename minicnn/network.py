@@ -195,6 +195,10 @@ class Sequential(Layer):
             layer.astype(dtype)
         return self
 
+    def check_move(self, backend):
+        for layer in self:
+            layer.check_move(backend)
+
     def to(self, backend):
         super().to(backend)
         for layer in self:

@@ -219,10 +219,14 @@ class Layer:
     def to(self, backend):
         """Move parameters, gradients and running statistics in place to "numpy" or "cupy". Returns the layer."""
         source, target = backends.get(self.backend), backends.get(backend)
+        self.check_move(backend)
         if backend != self.backend:
             self.backend = backend
             self._convert(lambda array: target.asarray(source.to_numpy(array)))
         return self
+
+    def check_move(self, backend):
+        """Raise BackendError if the layer has settings that `backend` cannot do; asked before anything moves."""
 
     def _convert(self, convert):
         self._kept = None  # what a forward kept has the old dtype and place

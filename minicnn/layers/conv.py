@@ -1,7 +1,7 @@
 """Two-dimensional convolution."""
 
 from minicnn import backends
-from minicnn.errors import ShapeError
+from minicnn.errors import BackendError, ShapeError
 from minicnn.initialisers import HeNormal, draw
 from minicnn.layers.base import Layer
 from minicnn.windows import Window
@@ -39,9 +39,11 @@ class Conv2d(Layer):
         `computeOutputSize` in its layer.py: 1 + ⌈(2·pad + img − filter)/stride⌉.
     seed : int or None
         Of the He-normal weights (He et al. 2015); biases start at zero.
-    algorithm : "auto", "direct", "im2col", "winograd" or "fft"
-        How it is computed; the result is the same but for rounding. "auto" takes the one that was measured to be fastest
-        for shapes like these, and never one that rounds worse than 1e-5 in float32. `trace` shows it.
+    algorithm : str
+        How it is computed; the result is the same but for rounding: "direct", "im2col", "winograd" or "fft" on the CPU,
+        "direct", "im2col" or "implicit" on the GPU. "auto" takes the one that is likely to be fastest for shapes like these
+        (on the CPU it was measured), and never one that rounds worse than 1e-5 in float32. `trace` shows it. It can be set
+        at any time, as `layer.algorithm`; `to` refuses to move a layer to a backend that lacks the one asked for.
 
     Shapes
     ------
@@ -49,7 +51,7 @@ class Conv2d(Layer):
     weight (O, C/groups, KH, KW), bias (O,).
 
     The mathematics of the algorithms stands in `backends/numpy/conv_direct.py`, `conv_im2col.py`, `conv_winograd.py` and
-    `conv_fft.py`.
+    `conv_fft.py`, those of the GPU in `kernels/conv_direct.cu` and `conv_implicit.cu`.
 
     Examples
     --------
@@ -71,19 +73,35 @@ class Conv2d(Layer):
         self.in_channels, self.out_channels, self.groups = int(in_channels), int(out_channels), int(groups)
         self.window = Window.make(kernel_size, stride, padding, dilation, ceil_mode)
         self.has_bias = bool(bias)
-        self.algorithm = self._checked(algorithm)
+        self.algorithm = algorithm
         shape = self.out_channels, self.in_channels // self.groups, *self.window.kernel
         self._add_parameter("weight", draw(HeNormal(), shape, seed))
         if self.has_bias:
             self._add_parameter("bias", draw(0.0, shape[:1]))
 
-    def _checked(self, algorithm):
-        refusals = {"auto": "", **backends.get(self.backend).conv2d_algorithms(self.window)}
-        if not isinstance(algorithm, str) or algorithm not in refusals:
-            raise ShapeError(f"Conv2d: algorithm is {algorithm!r}, wanted one of {', '.join(map(repr, refusals))}")
-        if refusals[algorithm]:
-            raise ShapeError(f"Conv2d: algorithm {algorithm!r} cannot do {self.window.settings()}: {refusals[algorithm]}")
-        return algorithm
+    @property
+    def algorithm(self):
+        return self._algorithm
+
+    @algorithm.setter
+    def algorithm(self, name):
+        refusals = self._refusals(self.backend)
+        if not isinstance(name, str) or name not in refusals:
+            raise ShapeError(f"Conv2d: algorithm is {name!r}, wanted one of {', '.join(map(repr, refusals))}")
+        if refusals[name]:
+            raise ShapeError(f"Conv2d: algorithm {name!r} cannot do {self.window.settings()}: {refusals[name]}")
+        self._algorithm = name
+
+    def _refusals(self, backend):
+        """{algorithm: why `backend` cannot do this convolution by it, or an empty string}."""
+        return {"auto": "", **backends.get(backend).conv2d_algorithms(self.window)}
+
+    def check_move(self, backend):
+        refusals = self._refusals(backend)
+        if refusals.get(self.algorithm, "missing"):
+            able = [name for name, refusal in refusals.items() if not refusal]
+            raise BackendError(f"{self}: algorithm {self.algorithm!r} is not one of {backend}'s for this layer, which are "
+                               f"{', '.join(map(repr, able))}: set its `.algorithm` to 'auto' before it moves")
 
     def chosen_algorithm(self, shape):
         """The algorithm for an input of `shape`: the one asked for, or what "auto" stands for."""

@@ -1,23 +1,38 @@
-"""The GPU backend: what has to be there before it can be used."""
+"""The GPU backend: every operation of the layers on CuPy arrays, by the kernels of `kernels/` and by cuBLAS.
 
-from minicnn.errors import BackendError
+The same names and signatures as `minicnn.backends.numpy`. Without a usable GPU the import itself fails, with a
+`BackendError` that says what is missing.
+"""
 
+from minicnn.backends.cupy.probe import require_usable
 
-def require_usable():
-    """Raise BackendError with the first thing that is missing: CuPy, a driver, a GPU."""
-    try:
-        import cupy
-    except ImportError:
-        raise BackendError("the cupy backend needs the package CuPy, which is not installed: "
-                           "pip install 'cupy-cuda12x[ctk]'") from None
-    runtime = cupy.cuda.runtime
-    if runtime.driverGetVersion() == 0:
-        raise BackendError("the cupy backend needs an NVIDIA driver, and none is installed")
-    try:
-        count = runtime.getDeviceCount()
-    except runtime.CUDARuntimeError:
-        count = 0
-    if count == 0:
-        raise BackendError("the cupy backend needs an NVIDIA GPU, and the driver sees none")
-    raise BackendError("the cupy backend needs minicnn's CUDA kernels, which this version does not have yet; "
-                       "use the numpy backend")
+require_usable()  # the modules below import CuPy
+
+from minicnn.backends.cupy.arrays import asarray, astype, concatenate, copy, to_numpy, zeros
+from minicnn.backends.cupy.batchnorm import batchnorm, batchnorm_backward, batchnorm_inference
+from minicnn.backends.cupy.conv import conv2d, conv2d_algorithms, conv2d_backward, conv2d_fastest, conv2d_workspace
+from minicnn.backends.cupy.dropout import dropout, dropout_backward
+from minicnn.backends.cupy.im2col import col2im, im2col
+from minicnn.backends.cupy.linear import linear, linear_backward
+from minicnn.backends.cupy.losses import softmax_cross_entropy, softmax_cross_entropy_backward
+from minicnn.backends.cupy.lrn import lrn, lrn_backward, lrn_workspace
+from minicnn.backends.cupy.optim import adam_update, sgd_update
+from minicnn.backends.cupy.pool import (
+    avg_pool2d,
+    avg_pool2d_backward,
+    max_pool2d,
+    max_pool2d_backward,
+    pool2d_workspace,
+)
+from minicnn.backends.cupy.relu import relu, relu_backward
+from minicnn.backends.cupy.sigmoid import sigmoid, sigmoid_backward
+from minicnn.backends.cupy.tanh import tanh, tanh_backward
+
+__all__ = [
+    "adam_update", "asarray", "astype", "avg_pool2d", "avg_pool2d_backward", "batchnorm", "batchnorm_backward",
+    "batchnorm_inference", "col2im", "concatenate", "conv2d", "conv2d_algorithms", "conv2d_backward", "conv2d_fastest",
+    "conv2d_workspace", "copy", "dropout", "dropout_backward", "im2col", "linear", "linear_backward", "lrn",
+    "lrn_backward", "lrn_workspace", "max_pool2d", "max_pool2d_backward", "pool2d_workspace", "relu", "relu_backward",
+    "require_usable", "sgd_update", "sigmoid", "sigmoid_backward", "softmax_cross_entropy",
+    "softmax_cross_entropy_backward", "tanh", "tanh_backward", "to_numpy", "zeros",
+]

@@ -1,0 +1,75 @@
+// What AddressSanitizer and ThreadSanitizer have to be told. Without them all of it is empty.
+//
+// To ThreadSanitizer each CUDA thread is a fiber of its own, and only barriers order what two of them do; that they run
+// one after another does not count. The scheduler itself acts as the fiber that launched the kernel.
+#pragma once
+#include "language.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+extern "C" void __asan_unpoison_memory_region(void const volatile*, size_t);
+#endif
+
+#if defined(__SANITIZE_THREAD__) && !defined(CUDA_ON_CPU_RECORD)
+extern "C" {
+void* __tsan_get_current_fiber(void);
+void* __tsan_create_fiber(unsigned);
+void __tsan_destroy_fiber(void*);
+void __tsan_switch_to_fiber(void*, unsigned);
+void __tsan_acquire(void*);
+void __tsan_release(void*);
+}
+#define CUDA_ON_CPU_RACES 1
+#endif
+
+namespace cuda_on_cpu {
+namespace sanitizers {
+#if defined(CUDA_ON_CPU_RACES)
+constexpr unsigned NO_ORDER = 1;          // switching from fiber to fiber orders nothing
+constexpr int MOST_FIBERS = 8000;         // ThreadSanitizer dies of more than 8128
+static void *launcher, *fibers[MOST_FIBERS];
+static int fiber_count;
+static char end_of_thread;
+
+CUDA_ON_CPU_QUIET static void begin_launch() { launcher = __tsan_get_current_fiber(); }
+CUDA_ON_CPU_QUIET static bool has_room(int threads) { return fiber_count + threads <= MOST_FIBERS; }
+CUDA_ON_CPU_QUIET static void begin_thread(void*& fiber)
+{
+    fiber = fibers[fiber_count++] = __tsan_create_fiber(0);
+    __tsan_switch_to_fiber(fiber, NO_ORDER);
+}
+CUDA_ON_CPU_QUIET static void leave(void* token)
+{
+    if (token) __tsan_release(token);
+    __tsan_switch_to_fiber(launcher, NO_ORDER);
+}
+CUDA_ON_CPU_QUIET static void enter(void* fiber, void* token)
+{
+    __tsan_switch_to_fiber(fiber, NO_ORDER);
+    if (token) __tsan_acquire(token);
+}
+CUDA_ON_CPU_QUIET static void end_thread() { leave(&end_of_thread); }
+CUDA_ON_CPU_QUIET static void end_launch()
+{
+    __tsan_acquire(&end_of_thread);       // the next kernel sees what this one has written
+    while (fiber_count) __tsan_destroy_fiber(fibers[--fiber_count]);
+}
+#else
+inline void begin_launch() {}
+inline bool has_room(int) { return true; }
+inline void begin_thread(void*&) {}
+inline void leave(void*) {}
+inline void enter(void*, void*) {}
+inline void end_thread() {}
+inline void end_launch() {}
+#endif
+
+inline void forget(void* memory, size_t bytes)
+{
+#if defined(__SANITIZE_ADDRESS__)
+    __asan_unpoison_memory_region(memory, bytes);
+#else
+    (void)memory, (void)bytes;
+#endif
+}
+}  // namespace sanitizers
+}  // namespace cuda_on_cpu

@@ -1,0 +1,98 @@
+"""From the text of a .cu file to a C++ program.
+
+All of the text stays as it is, line by line, but for its `__shared__` declarations, which C++ has no form for:
+
+    __shared__ float tile[4][5];     →  typedef float tile_type_[4][5]; auto& tile = cuda_on_cpu::shared<tile_type_>([]{});
+    extern __shared__ float row[];   →  float* row = (float*)cuda_on_cpu::dynamic_shared();
+
+What is not of these forms is left alone, and does not compile.
+"""
+
+import re
+from typing import NamedTuple
+
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"", re.S)
+_BOUNDS = r"(?:__launch_bounds__\s*\((?P<{}>[^()]*(?:\([^()]*\)[^()]*)*)\)\s*)?"
+_KERNEL = re.compile(r'extern\s*"C"\s*__global__\s+' + _BOUNDS.format("before") + r"void\s+" + _BOUNDS.format("behind")
+                     + r"(?P<name>\w+)\s*\(")
+_ALIGN = r"(?:__align__\s*\([^)]*\)\s*|alignas\s*\([^)]*\)\s*)?"
+_DYNAMIC = re.compile(rf"\bextern\s+__shared__\s+{_ALIGN}(?P<type>[\w:][\w: ]*?)\s+{_ALIGN}(?P<name>\w+)\s*\[\s*\]\s*;")
+_STATIC = re.compile(rf"\b__shared__\s+{_ALIGN}(?P<type>[\w:][\w: ]*?)\s+(?P<names>\w+\s*(?:\[[^;]*\])?(?:\s*,[^;]*)?);")
+
+
+class Kernel(NamedTuple):
+    """A kernel as its text declares it."""
+
+    name: str
+    parameters: tuple  # of Parameter
+    bounds: str  # the expression in __launch_bounds__, or ""
+
+
+class Parameter(NamedTuple):
+    name: str
+    restrict: bool
+
+
+def without_comments(text):
+    """`text` with blanks for comments, strings as they are, and every line where it was."""
+    def blank(match):
+        found = match.group()
+        return found if found.startswith('"') else re.sub(r"[^\n]", " ", found)
+    return _COMMENT.sub(blank, text)
+
+
+def kernels(text):
+    """{name: Kernel} of the `extern "C" __global__` functions in a text without comments."""
+    found = {}
+    for match in _KERNEL.finditer(text):
+        name, bounds = match["name"], match["before"] or match["behind"] or ""
+        inside = text[match.end():_closing(text, match.end())]
+        found[name] = Kernel(name, tuple(map(_parameter, _split(inside))), bounds)
+    return found
+
+
+def program(text):
+    """The C++ program for the text of a .cu file, and the kernels in it."""
+    plain = without_comments(text)
+    found = kernels(plain)
+    body = _STATIC.sub(_static, _DYNAMIC.sub(_dynamic, plain))
+    entries = "".join(f"CUDA_ON_CPU_KERNEL({name}, ({kernel.bounds or 0}))\n" for name, kernel in found.items())
+    return f'#include "cuda_on_cpu.h"\n#line 1 "kernel.cu"\n{body}\n#line 1 "entries"\n{entries}', found
+
+
+def _closing(text, start):
+    """Where the parenthesis that was opened before `start` closes."""
+    depth = 1
+    for place in range(start, len(text)):
+        depth += (text[place] == "(") - (text[place] == ")")
+        if depth == 0:
+            return place
+    return len(text)
+
+
+def _split(text):
+    """The parts of `text` between commas that stand in no bracket; none if there is nothing."""
+    parts, depth = [""], 0
+    for sign in text:
+        depth += (sign in "([{<") - (sign in ")]}>")
+        if sign == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += sign
+    return [part.strip() for part in parts] if text.strip() else []
+
+
+def _parameter(text):
+    return Parameter(re.search(r"(\w+)\s*(?:\[[^]]*\])?$", text)[1], "__restrict" in text)
+
+
+def _dynamic(match):
+    return f"{match['type']}* {match['name']} = ({match['type']}*)cuda_on_cpu::dynamic_shared();"
+
+
+def _static(match):
+    def one(declarator):
+        name, dimensions = re.fullmatch(r"(\w+)\s*(.*)", declarator, re.S).groups()
+        return (f"typedef {match['type']} {name}_type_{dimensions}; "
+                f"auto& {name} = cuda_on_cpu::shared<{name}_type_>([]{{}});")
+    return " ".join(map(one, _split(match["names"])))
