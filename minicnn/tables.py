@@ -19,13 +19,15 @@ GAP = "  "
 class Column:
     """A column: which field of a row it shows, under which title, and how the field becomes text.
 
-    Numbers (`right`) stand at the right, so that digits of one weight stand below each other.
+    Numbers (`right`) stand at the right, so that digits of one weight stand below each other. Where the table has to be
+    cut, a column that `opens` is a good one to begin with.
     """
 
     field: str
     title: str
     show: Callable = str
     right: bool = False
+    opens: bool = False
 
 
 class Table:
@@ -67,9 +69,15 @@ class Table:
         width = width or shutil.get_terminal_size((PIPE, 24)).columns
         body = self._cells()
         widths = [max(map(len, cells)) for cells in zip([column.title for column in self.columns], *body)]
-        blocks = [self._block(body, widths, block) for block in _blocks(widths, width)]
+        blocks = [self._block(body, widths, block) for block in self._blocks(widths, width)]
         notes = [_wrap(note, width) for note in self.notes()]
         return "\n".join([*filter(None, [_wrap(self.heading(), width)]), *blocks, *notes])
+
+    def _blocks(self, widths, width):
+        """Numbers of the columns of each block; cut where columns open, unless that takes more blocks."""
+        openings = {i for i, column in enumerate(self.columns) if column.opens}
+        dense, cut = _fill(widths, width), _fill(widths, width, openings)
+        return cut if 1 < len(dense) >= len(cut) else dense
 
     def _block(self, body, widths, block):
         """The lines of the columns numbered in `block`, between rules."""
@@ -112,11 +120,11 @@ class Table:
                          for row in self.rows]}
 
 
-def _blocks(widths, width):
-    """Numbers of the columns in each block: as many as fit, the first one in all."""
+def _fill(widths, width, openings=()):
+    """Numbers of the columns in each block: as many as fit, the first one in all; a column in `openings` begins one."""
     blocks, taken = [[0]], widths[0]
     for i in range(1, len(widths)):
-        if taken + len(GAP) + widths[i] > width and len(blocks[-1]) > 1:
+        if len(blocks[-1]) > 1 and (i in openings or taken + len(GAP) + widths[i] > width):
             blocks.append([0])
             taken = widths[0]
         blocks[-1].append(i)
@@ -167,3 +175,19 @@ def size(number):
         number /= 1024
         if number < 1024 or unit == "GiB":
             return f"{number:,.1f} {unit}"
+
+
+def number(value):
+    """
+    >>> number(None), number(0.0), number(-1234.5), number(0.02134), number(2e-7)
+    ('', '0', '-1.23e+03', '0.0213', '2e-07')
+    """
+    return "" if value is None else f"{value:.3g}"
+
+
+def share(value):
+    """
+    >>> share(None), share(0.0), share(0.524)
+    ('', '', '52%')
+    """
+    return f"{value:.0%}" if value else ""

@@ -77,7 +77,7 @@ class Trace(Table):
     columns = (
         Column("name", "name"), Column("type", "type"), Column("settings", "settings"),
         Column("input_shape", "input", _image), Column("output_shape", "output", _image), Column("formula", "output size"),
-        Column("parameters", "parameters", count, right=True), Column("macs", "MACs", count, right=True),
+        Column("parameters", "parameters", count, right=True, opens=True), Column("macs", "MACs", count, right=True),
         Column("activation_bytes", "activation", size, right=True), Column("kept_bytes", "kept", size, right=True),
         Column("workspace_bytes", "workspace", size, right=True),
         Column("receptive_field", "field", product, right=True), Column("stride", "stride", product, right=True),
