@@ -21,7 +21,6 @@ from minicnn.training.pictures import draw_pictures, first_filters, sample
 from minicnn.training.rehearsal import rehearse
 from training_options import parse, settings_of
 
-
 CHECKED = 8  # images of the start-up check
 
 

@@ -5,7 +5,7 @@ trains each; its table is in `benchmarks/results/startup.md`.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # Logits that hardly depend on the image: the loss stays at log K, because all that a step can improve is the same for
 # every image. Networks that learnt had 0.03 and more, those that stayed 0.009 and less.
@@ -67,15 +67,17 @@ def find(watched, net, retry):
         found = rule(watched, net)
         if found:
             return (found,)
-    signs = _signs(watched)
-    return tuple(_with_remedy(sign, watched, retry) for sign in signs[:1])
+    return tuple(_with_remedy(sign, watched, retry) for sign in _signs(watched)[:1])
 
 
 def _not_finite(watched, net):
+    remedy = "Look for numbers in the data that are no numbers, then for weights that are too large"
     for row in watched.rows:
-        if not math.isfinite(row.norm + (row.gradient_norm or 0)):
-            return Finding("not finite", row.name, f"{_place(row)} is not finite",
-                           "Look for numbers in the data that are no numbers, then for weights that are too large")
+        if not math.isfinite(row.norm):
+            return Finding("not finite", row.name, f"{_place(row)} is not finite", remedy)
+    for row in reversed(watched.rows):
+        if not math.isfinite(row.gradient_norm or 0):
+            return Finding("not finite", row.name, f"the gradient of {_place(row)} is not finite", remedy)
 
 
 def _alike(watched, net):
@@ -86,7 +88,7 @@ def _alike(watched, net):
 
 
 def _dead(watched, net):
-    for row in watched.rows:
+    for row in watched.rows[:-1]:  # logits may all be 0 at first
         if row.dead is not None and row.dead >= DEAD:
             return Finding("dead", row.name, f"{row.dead:.0%} of the maps or units in {_place(row)} are 0 for every image",
                            'Are the biases far below 0, or the weights 0? net.initialize("he") starts with neither')
@@ -102,9 +104,8 @@ def _symmetric(watched, net):
 
 
 def _signs(watched):
-    """Findings of scale, without a remedy."""
-    signs = [_exploding(watched), _blind(watched), _vanishing(watched)]
-    return [sign for sign in signs if sign]
+    """Findings about scale, without a remedy."""
+    return [sign for sign in (_exploding(watched), _blind(watched), _vanishing(watched)) if sign]
 
 
 def _exploding(watched):
@@ -118,31 +119,33 @@ def _blind(watched):
     if depends is None or depends >= BLIND:
         return None
     before, after = min(zip(watched.rows, watched.rows[1:]), key=lambda pair: pair[1].varies / (pair[0].varies or math.inf))
-    return Finding("blind", after.name, f"the logits hardly depend on the image ({depends:.1e} times as much as on the "
-                   f"class), so that the loss will stay where it is; most is lost in {after.name} (the share that differs "
-                   f"from image to image falls from {before.varies:.2g} to {after.varies:.2g})", "")
+    return Finding("blind", after.name, f"the logits differ only {depends:.1e} times as much from image to image as from "
+                   f"class to class, and the loss will stay where it is; most is lost in {after.name}, behind which "
+                   f"{after.varies:.1e} of the norm differ from image to image, and {before.varies:.1e} before it", "")
 
 
 def _vanishing(watched):
-    found = [row for row in watched.rows if row.ratio is not None and row.ratio < VANISHING]
-    if found:
-        row = min(found, key=lambda row: row.ratio)
-        return Finding("vanishing", row.name, f"the gradient of {row.name} is {row.ratio:.1e} of its weights, so that steps "
-                       "will hardly change it", "")
+    rows = [row for row in watched.rows if row.ratio is not None]
+    if not rows or not rows[-1].weight_norm:  # behind weights of 0 the gradient is 0, and for one step only
+        return None
+    row = min(rows, key=lambda row: row.ratio)
+    if row.ratio < VANISHING:
+        return Finding("vanishing", row.name, f"the gradient of {row.name} is {row.ratio:.1e} of its weights, and steps "
+                       "will hardly change them", "")
 
 
 def _with_remedy(sign, watched, retry):
-    first = watched.rows[0]
-    scale = math.hypot(first.mean, first.std)
+    scale = math.hypot(watched.rows[0].mean, watched.rows[0].std)
     for wanted, what in SCALES.items():
         if not 1 / 3 < wanted / scale < 3 and not _signs(retry(wanted / scale)):
-            return Finding("input scale", "input", f"{sign.text}; with an input of the size {wanted:g} instead of "
-                           f"{scale:.2g} that would not be so", f"These weights are made for {what}: scale the images so, or "
-                           'start with weights that suit them')
+            text = f"{sign.text}. It would not be so with an input of size {wanted:g}; now it is {scale:.2g}"
+            return Finding("input scale", "input", text, f"The weights suit {what}: scale the images so, or draw weights "
+                           "that suit these")
     if any(row.type in ("Sigmoid", "Tanh") for row in watched.rows):
-        return Finding(sign.kind, sign.layer, sign.text, "Use ReLU, or batch normalisation before each Sigmoid or Tanh")
-    return Finding(sign.kind, sign.layer, sign.text,
-                   'Start with He-normal weights and biases of 0, net.initialize("he"), and pixels of unit variance')
+        remedy = "Use ReLU, or batch normalisation before each Sigmoid or Tanh"
+    else:
+        remedy = 'Start with pixels of unit variance, He-normal weights and biases of 0: net.initialize("he")'
+    return replace(sign, remedy=remedy)
 
 
 def _place(row):

@@ -8,6 +8,7 @@ import numpy as np
 
 from minicnn import backends
 from minicnn.errors import ShapeError
+from minicnn.layers.base import Layer
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.startup import find
 from minicnn.tables import Column, Table, number, share
@@ -31,7 +32,7 @@ class Row:
     gradient_std: float | None = None
     gradient_zeros: float | None = None
     gradient_norm: float | None = None
-    weight_norm: float | None = None  # of all the layer's parameters
+    weight_norm: float | None = None  # of the weights, without the biases
     weight_gradient_norm: float | None = None
     ratio: float | None = None  # weight_gradient_norm / weight_norm
 
@@ -86,7 +87,7 @@ class Watch(Table):
                          f"{math.log(self.classes):.3g}")
         if self.dependence is not None:
             lines.append(f"the logits differ {self.dependence:.2g} times as much from image to image as from class to class")
-        return (*lines, *map(str, self.findings)) if self.findings else (*lines, "nothing found that speaks against learning")
+        return *lines, *(map(str, self.findings) if self.findings else ["nothing was found that speaks against learning"])
 
     def to_dict(self):
         """Rows, loss and findings as lists, dicts, texts and numbers alone, so that JSON takes it."""
@@ -143,6 +144,8 @@ def watch(net, x, labels=None, dy=None):
     >>> print(watch(net, x).findings[0].kind)
     exploding
     """
+    if not isinstance(net, Layer):
+        raise ShapeError(f"watch: got {net!r}, wanted a network or a layer")
     twin = _twin(net)
     watched = _measure(twin, x, labels, dy)
     return replace(watched, findings=find(watched, twin, lambda factor: _measure(twin, x * factor, labels, dy)))
@@ -168,10 +171,11 @@ def _measure(net, x, labels, dy):
     ops, layers = backends.get(net.backend), list(net.leaves())
     net.zero_grad()
     with np.errstate(all="ignore"):  # what is not finite is a finding
-        y, measured = x, [_describe(x, ops)]
+        y, measured = x, []
         for layer in layers:
-            y = layer.forward(y)
-            measured.append(_describe(y, ops))
+            before, y = y, layer.forward(y)
+            measured.append(_describe(before, ops))
+        measured.append(_describe(y, ops))
         loss, dy = _loss_and_gradient(y, labels) if dy is None else (None, dy)
         rows = []
         for i, (layer, found) in reversed(list(enumerate(zip(layers, measured[1:])))):
@@ -187,8 +191,8 @@ def _measure(net, x, labels, dy):
 def _loss_and_gradient(logits, labels):
     if labels is None:
         if logits.ndim != 2:
-            raise ShapeError(f"watch: the output has the shape {tuple(logits.shape)}, wanted logits (N, K); for another loss "
-                             "give dy, its gradient")
+            raise ShapeError(f"watch: the output has the shape {tuple(logits.shape)}, wanted logits (N, K); for another "
+                             "loss give dy, its gradient")
         labels = np.arange(len(logits)) % logits.shape[1]
     loss = SoftmaxCrossEntropy()
     value = float(loss(logits, labels))
@@ -206,7 +210,7 @@ def _describe(array, ops):
     for image in array:
         image = ops.to_numpy(image).astype(np.float64)
         nonzero = image != 0
-        total, squares, zeros = total + float(image.sum()), squares + _square(image), zeros + np.count_nonzero(nonzero)
+        total, squares, zeros = total + float(image.sum()), squares + _square(image), zeros + int(nonzero.sum())
         alive = alive | nonzero
         image -= first
         difference += image
@@ -222,13 +226,17 @@ def _describe(array, ops):
 
 
 def _weigh(layer, ops):
-    """(norm of the parameters, norm of their gradients, the second ÷ the first), or nothing."""
-    parameters = layer.parameters()
-    if not parameters:
+    """(norm of the weights, norm of their gradients, the second ÷ the first), or nothing.
+
+    A bias is none of them: its gradient does not tell whether the input has any effect.
+    """
+    axes = max((p.data.ndim for p in layer.parameters()), default=0)
+    weights = [p for p in layer.parameters() if p.data.ndim == axes]
+    if not weights:
         return ()
-    weights, gradients = (math.sqrt(sum(_squares(array, ops) for array in arrays))
-                          for arrays in ([p.data for p in parameters], [p.grad for p in parameters]))
-    return weights, gradients, gradients / weights if weights else math.inf
+    norm, gradient = (math.sqrt(sum(_squares(array, ops) for array in arrays if array is not None))
+                      for arrays in ([p.data for p in weights], [p.grad for p in weights]))
+    return norm, gradient, gradient / norm if norm else math.inf
 
 
 def _squares(array, ops):

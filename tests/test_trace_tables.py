@@ -247,8 +247,8 @@ def test_text_fits_and_leaves_nothing_out(recipe, width):
     assert max(map(len, lines)) <= width and all(line == line.rstrip() for line in lines)
     for cells in t._cells():
         assert all(cell in text for cell in cells)
-    blocks = len(re.findall(r"^name ", text, re.MULTILINE))
-    assert blocks == (1 if width == 200 else len(re.findall(r"^fc8 ", text, re.MULTILINE)))
+    blocks = len(re.findall(r"^name\b", text, re.MULTILINE))
+    assert blocks == (1 if width == 200 else len(re.findall(r"^fc8\b", text, re.MULTILINE)))
     assert sum(text.count(f" {column.title}") for column in t.columns) >= len(t.columns) - 1
 
 
@@ -273,20 +273,20 @@ relu  ReLU                                   4×5×4   4×5×4
 flat  Flatten                                4×5×4   80
 fc    Linear   80→10                         80      10
 ───────────────────────────────────────────────────────────
-name  output size                                    parameters   MACs  activation     kept
-───────────────────────────────────────────────────────────────────────────────────────────
-conv  (9 + 2·1 − 3)/2 + 1 = 5; ⌊(10 − 3)/2⌋ + 1 = 4         112  4,320       640 B  2.1 KiB
-relu                                                                         640 B    640 B
-flat  4·5·4 = 80                                                             640 B
-fc                                                          810  1,600        80 B
-───────────────────────────────────────────────────────────────────────────────────────────
-name  workspace  field  stride  algorithm
-─────────────────────────────────────────
-conv    4.9 KiB      3       2  im2col
-relu                 3       2
-flat              11×9       2
-fc                11×9       2
-─────────────────────────────────────────
+name  output size
+───────────────────────────────────────────────────
+conv  (9 + 2·1 − 3)/2 + 1 = 5; ⌊(10 − 3)/2⌋ + 1 = 4
+relu
+flat  4·5·4 = 80
+fc
+───────────────────────────────────────────────────
+name  parameters   MACs  activation     kept  workspace  field  stride  algorithm
+─────────────────────────────────────────────────────────────────────────────────
+conv         112  4,320       640 B  2.1 KiB    4.9 KiB      3       2  im2col
+relu                          640 B    640 B                 3       2
+flat                          640 B                       11×9       2
+fc           810  1,600        80 B                       11×9       2
+─────────────────────────────────────────────────────────────────────────────────
 922 parameters; 5,920 multiply-adds (MACs, of 2 FLOP each) forward, 13,440 in a training step
 Conv2d has 12.1% of the parameters and 73.0% of the MACs, Linear has 87.9% of the parameters and
   27.0% of the MACs
