@@ -27,7 +27,11 @@ class Layer:
         "numpy" for a new layer; see `to`.
     name : str
         The name in the network, empty for a layer alone.
+    keeps : str
+        Which of its arrays backward needs: "x", "y", or neither, "". `trace` counts their memory.
     """
+
+    keeps = "x"
 
     def __init__(self):
         self.name = ""
@@ -242,12 +246,20 @@ class Layer:
         """The settings in short, for `repr` and tables, e.g. '96 maps, k=11, s=4'."""
         return ""
 
+    def formula(self, shape):
+        """How the size of the output follows from an input of `shape`, with the numbers filled in, where it does."""
+        return ""
+
     def macs(self, shape):
         """Multiply-adds of one forward pass for an input of `shape`; convolution and linear layers alone have any."""
         return 0
 
     def workspace_bytes(self, shape):
         """Bytes of temporary buffers that one thread needs for an input of `shape`."""
+        return 0
+
+    def cache_bytes(self, shape):
+        """Bytes that forward makes for backward beside x or y, for an input of `shape`."""
         return 0
 
     def __repr__(self):
