@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for a checkout t
 
 import minicnn
 from alexnet import RECIPES, alexnet
-from minicnn import PlateauSchedule, StepSchedule, blas, data
+from minicnn import PlateauSchedule, StepSchedule, blas, data, plots
 from minicnn.training import Checkpoint, Diverged, Interrupted, RunFolder, Trainer, evaluate, progress
 from minicnn.training.command import UsageError, counted, run, warn
 from minicnn.training.folder import find_checkpoint, refuse_overwriting
@@ -195,7 +195,7 @@ def train(given, source, path, start):
             history = trainer.fit(run_.settings["epochs"])
         except (Diverged, Interrupted):
             if trainer.history:
-                folder.draw_curves(trainer.history)
+                folder.draw("curves", plots.training_curves, trainer.history)
             raise
         draw_pictures(folder, run_.net, history, run_.batches(sample(run_.validation, 18)), run_.start)
         if "ten_crop" in given:

@@ -8,7 +8,6 @@ import json
 import os
 from pathlib import Path
 
-from minicnn import plots
 from minicnn.errors import DataError, FileError
 from minicnn.files import atomic_link, atomic_write, remove_leftovers
 from minicnn.training.checkpoint import Checkpoint, NotSaved, write_checkpoint
@@ -134,14 +133,9 @@ class RunFolder:
         table.writerows(history)
         self._write_text("metrics.csv", text.getvalue())
 
-    def draw_curves(self, history):
-        self._guarded(plots.training_curves, history, self.path / "curves.png")
-
-    def draw_filters(self, weights, start=None):
-        self._guarded(plots.filters, weights, self.path / "filters.png", start)
-
-    def draw_predictions(self, images, labels, probabilities, classes):
-        self._guarded(plots.predictions, images, labels, probabilities, classes, self.path / "predictions.png")
+    def draw(self, name, function, *arguments):
+        """Draw a picture of minicnn.plots: name.png is what `function(*arguments)` returns."""
+        self._guarded(lambda: function(*arguments, path=self.path / f"{name}.png"))
 
     def _write_text(self, name, text):
         self._guarded(atomic_write, self.path / name, lambda file: file.write(text.encode()))

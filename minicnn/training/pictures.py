@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minicnn import backends
+from minicnn import backends, plots
 from minicnn.training.evaluation import predictions
 
 
@@ -56,9 +56,9 @@ def draw_pictures(folder, net, history, samples, start=None):
         `first_filters` of the untrained network.
     """
     if history:
-        folder.draw_curves(history)
-    folder.draw_filters(first_filters(net), start)
+        folder.draw("curves", plots.training_curves, history)
+    folder.draw("filters", plots.filters, first_filters(net), start)
     results = [(batch, probabilities) for batch, probabilities in predictions(net, samples)]
     shown = [samples.dataset.image(i) for batch, _ in results for i in batch.indices]
-    folder.draw_predictions(np.stack(shown), np.concatenate([batch.labels for batch, _ in results]),
-                            np.concatenate([probabilities for _, probabilities in results]), samples.dataset.classes)
+    folder.draw("predictions", plots.predictions, shown, np.concatenate([batch.labels for batch, _ in results]),
+                np.concatenate([probabilities for _, probabilities in results]), samples.dataset.classes, 3)

@@ -1,0 +1,29 @@
+"""Pictures of networks, of what goes through them and of how they were trained.
+
+Each function returns a matplotlib Figure, which a notebook shows where it is the last expression of a cell (no pyplot, no
+magic), and with `path=` writes it as a PNG, all or nothing. They take arrays, networks and traces, never files; arrays
+are NumPy's, whichever backend a network is on. An image is uint8 (H, W, 3) or (H, W) as datasets give it, or floats
+(C, H, W) as networks take it.
+
+Colours are Okabe and Ito's, which colour-blind readers can tell apart, and no picture relies on colour alone. matplotlib
+is imported where something is drawn, and its global state is left alone.
+"""
+
+from minicnn.plots.confusion import confusion, confusion_counts
+from minicnn.plots.costs import costs
+from minicnn.plots.curves import training_curves
+from minicnn.plots.distributions import distributions
+from minicnn.plots.fields import effective_field, receptive_fields
+from minicnn.plots.filters import filters
+from minicnn.plots.im2col import im2col
+from minicnn.plots.maps import feature_maps, gradient_maps
+from minicnn.plots.neighbours import features, nearest, neighbours
+from minicnn.plots.patches import patches, peaks
+from minicnn.plots.predictions import predictions
+from minicnn.plots.receptive import input_gradient, receptive_box
+
+__all__ = [
+    "confusion", "confusion_counts", "costs", "distributions", "effective_field", "feature_maps", "features", "filters",
+    "gradient_maps", "im2col", "input_gradient", "nearest", "neighbours", "patches", "peaks", "predictions", "receptive_box",
+    "receptive_fields", "training_curves",
+]
