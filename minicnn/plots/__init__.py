@@ -9,21 +9,26 @@ Colours are Okabe and Ito's, which colour-blind readers can tell apart, and no p
 is imported where something is drawn, and its global state is left alone.
 """
 
+from minicnn.plots.architecture import architecture
 from minicnn.plots.confusion import confusion, confusion_counts
+from minicnn.plots.connections import connections
 from minicnn.plots.costs import costs
 from minicnn.plots.curves import training_curves
 from minicnn.plots.distributions import distributions
 from minicnn.plots.fields import effective_field, receptive_fields
 from minicnn.plots.filters import filters
 from minicnn.plots.im2col import im2col
+from minicnn.plots.images import images
+from minicnn.plots.lines import lines
 from minicnn.plots.maps import feature_maps, gradient_maps
 from minicnn.plots.neighbours import features, nearest, neighbours
 from minicnn.plots.patches import patches, peaks
 from minicnn.plots.predictions import predictions
 from minicnn.plots.receptive import input_gradient, receptive_box
+from minicnn.plots.windows import windows
 
 __all__ = [
-    "confusion", "confusion_counts", "costs", "distributions", "effective_field", "feature_maps", "features", "filters",
-    "gradient_maps", "im2col", "input_gradient", "nearest", "neighbours", "patches", "peaks", "predictions", "receptive_box",
-    "receptive_fields", "training_curves",
+    "architecture", "confusion", "confusion_counts", "connections", "costs", "distributions", "effective_field",
+    "feature_maps", "features", "filters", "gradient_maps", "im2col", "images", "input_gradient", "lines", "nearest",
+    "neighbours", "patches", "peaks", "predictions", "receptive_box", "receptive_fields", "training_curves", "windows",
 ]

@@ -18,14 +18,19 @@ class Picture(Figure):
     """
 
     def _repr_png_(self):
-        file = io.BytesIO()
-        self.write(file)
-        return file.getvalue()
+        return self._png(limit=0)
 
     def write(self, file):
         """Write a PNG to a binary file object.
 
-        One with many photographs would be larger than a notebook should keep. It gets 256 colours, which are a sixth of it.
+        One with many photographs would be large; see `_png`.
+        """
+        file.write(self._png(limit=LARGE))
+
+    def _png(self, limit):
+        """A PNG. If it has more bytes than `limit`, it gets 256 colours, which are a sixth to a half of it.
+
+        Notebooks always keep that: lines and bars have few colours more, and what they keep is in the history for ever.
         """
         canvas = FigureCanvasAgg(self)
         with warnings.catch_warnings():
@@ -33,7 +38,7 @@ class Picture(Figure):
             canvas.draw()
         image, png = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]), io.BytesIO()
         image.save(png, "png")
-        if png.tell() > LARGE:
+        if png.tell() > limit:
             png = io.BytesIO()
             image.quantize(256, Image.Quantize.MEDIANCUT).save(png, "png", optimize=True)
-        file.write(png.getbuffer())
+        return png.getvalue()
