@@ -9,6 +9,8 @@ from helpers import assert_close, check_layer, fetch, fill, normal, run, send, v
 from minicnn import BatchNorm1d, BatchNorm2d, MinicnnError, Sequential, gradcheck
 from minicnn.errors import ShapeError
 
+pytestmark = pytest.mark.every_backend
+
 EPS = 1e-5
 SHAPES = [(5, 3), (2, 4), (41, 2), (4, 3, 5, 2), (2, 5, 1, 3), (1, 3, 4, 5), (3, 1, 2, 5), (37, 2, 3, 1)]
 

@@ -12,6 +12,8 @@ from oracles import convolution, convolution_backward, output_size
 from minicnn import Conv2d, MinicnnError, gradcheck
 from minicnn.errors import ShapeError
 
+pytestmark = pytest.mark.every_backend
+
 # x shape, out channels, kernel, stride, padding, dilation, groups, ceil mode
 CASES = {
     "plain": ((2, 3, 7, 9), 5, (3, 2), 1, 0, 1, 1, False),

@@ -9,6 +9,8 @@ from helpers import fetch, normal, run, send
 from minicnn import Dropout, Linear, MinicnnError, ReLU, Sequential, gradcheck
 from minicnn.errors import StateError
 
+pytestmark = pytest.mark.every_backend
+
 
 def mask_of(layer, *shape, dtype=np.float32):
     """Which values the next call keeps."""

@@ -7,6 +7,8 @@ from helpers import check_layer, fetch, normal, run, send
 from minicnn import Flatten, gradcheck
 from minicnn.errors import ShapeError
 
+pytestmark = pytest.mark.every_backend
+
 
 @pytest.mark.parametrize("shape", [(2, 3, 5, 7), (1, 2, 3, 4), (3, 1, 2, 5), (4, 6), (2, 3, 4)], ids=str)
 def test_flatten_is_a_reshape_both_ways(shape):

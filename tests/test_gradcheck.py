@@ -21,6 +21,8 @@ from minicnn import (
     gradcheck,
 )
 
+pytestmark = pytest.mark.every_backend
+
 
 def everything():
     """One small network of every layer."""

@@ -7,6 +7,8 @@ from oracles import output_size, taps
 
 from minicnn import col2im, im2col
 
+pytestmark = pytest.mark.every_backend
+
 COLUMNS = [(3, 2), (2, 1), ((1, 0), (2, 3)), (1, 2)]  # kernel, stride, padding, dilation
 
 

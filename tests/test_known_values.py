@@ -6,6 +6,8 @@ from helpers import assert_close, fetch, normal, send
 
 from minicnn import SGD, Adam, AvgPool2d, Conv2d, Linear, MaxPool2d
 
+pytestmark = pytest.mark.every_backend
+
 # Stanford cs231n, assignment 2, ConvolutionalNetworks.ipynb: "Convolution: Naive forward pass".
 CS231N = [
     [

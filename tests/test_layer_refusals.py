@@ -11,6 +11,8 @@ from minicnn import (
 )
 from minicnn.errors import BackendError, DtypeError, ShapeError
 
+pytestmark = pytest.mark.every_backend
+
 
 @every_layer
 @pytest.mark.parametrize("dtype", ["float64", "float16", "int64", "int32", "uint8", "bool", "complex64"])

@@ -18,6 +18,8 @@ from minicnn import (
 )
 from minicnn.errors import DtypeError
 
+pytestmark = pytest.mark.every_backend
+
 
 @every_layer
 def test_modes_and_conversions_return_the_layer_and_keep_its_parameters(make, shape):

@@ -13,6 +13,8 @@ from minicnn import (
 )
 from minicnn.errors import StateError
 
+pytestmark = pytest.mark.every_backend
+
 both_modes = pytest.mark.parametrize("mode", ["train", "eval"])
 both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 

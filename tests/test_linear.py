@@ -7,6 +7,8 @@ from helpers import assert_close, check_layer, fetch, fill, normal, run, send
 from minicnn import Flatten, Linear, MinicnnError, ReLU, Sequential, SoftmaxCrossEntropy, gradcheck
 from minicnn.errors import ShapeError
 
+pytestmark = pytest.mark.every_backend
+
 # images, features in, features out
 SIZES = [(5, 3, 7), (1, 4, 2), (3, 1, 5), (4, 7, 1), (1, 1, 1), (131, 6, 5), (3, 2, 521), (2, 521, 3)]
 

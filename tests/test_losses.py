@@ -10,6 +10,8 @@ from oracles import softmax_cross_entropy
 from minicnn import MinicnnError, SoftmaxCrossEntropy
 from minicnn.errors import StateError
 
+pytestmark = pytest.mark.every_backend
+
 SHAPES = [(5, 7), (1, 3), (4, 2), (131, 11), (3, 1), (4, 1000)]
 
 

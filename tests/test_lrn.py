@@ -9,6 +9,8 @@ from minicnn import LRN, MinicnnError, gradcheck
 from minicnn.backends.numpy import parallel
 from minicnn.errors import ShapeError
 
+pytestmark = pytest.mark.every_backend
+
 # x shape, size, alpha, beta, k: never N = C, nor C = H, nor the window as wide as the maps
 CASES = {
     "five of seven maps": ((2, 7, 3, 5), 5, 1.0, 0.75, 2.0),

@@ -19,6 +19,8 @@ from minicnn import (
 )
 from minicnn.errors import BackendError, DtypeError, ShapeError, StateError
 
+pytestmark = pytest.mark.every_backend
+
 IMAGES = (7, 2, 6, 5)
 
 

@@ -8,6 +8,8 @@ from helpers import assert_close, fetch, normal, send
 
 from minicnn import SGD, Adam, BatchNorm1d, Conv2d, Linear, MinicnnError, Sequential
 
+pytestmark = pytest.mark.every_backend
+
 SHAPES = [(3, 5), (7,), (2, 3, 2, 1)]
 
 

@@ -6,6 +6,8 @@ from helpers import normal, send
 
 from minicnn import SGD, Adam, BatchNorm1d, Linear, MinicnnError, Sequential
 
+pytestmark = pytest.mark.every_backend
+
 
 def make(kind, net):
     return SGD(net.parameters(), 0.1, 0.9, 0.01) if kind is SGD else Adam(net.parameters(), 0.1, weight_decay=0.01)

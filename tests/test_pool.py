@@ -9,6 +9,8 @@ from minicnn import AvgPool2d, MaxPool2d, MinicnnError, gradcheck
 from minicnn.backends.numpy import parallel
 from minicnn.errors import ShapeError
 
+pytestmark = pytest.mark.every_backend
+
 # x shape, kernel, stride, padding, dilation, ceil mode
 CASES = {
     "plain": ((2, 3, 7, 9), (3, 2), (2, 3), 0, 1, False),

@@ -20,6 +20,8 @@ from minicnn import (
     Sequential,
 )
 
+pytestmark = pytest.mark.every_backend
+
 IMAGES = (7, 2, 6, 5)
 
 

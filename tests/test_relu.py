@@ -6,6 +6,8 @@ from helpers import check_layer, fetch, normal, run, send
 
 from minicnn import ReLU, gradcheck
 
+pytestmark = pytest.mark.every_backend
+
 
 @pytest.mark.parametrize("shape", [(5,), (3, 7), (2, 3, 5), (2, 3, 5, 7), (2, 1, 3, 2, 2), (41, 2, 3, 5)], ids=str)
 def test_relu_equals_a_comparison_of_each_number(shape):

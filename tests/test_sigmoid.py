@@ -8,6 +8,8 @@ from helpers import check_layer, fetch, normal, run, send
 
 from minicnn import Sigmoid, gradcheck
 
+pytestmark = pytest.mark.every_backend
+
 
 def sigmoid(value):
     return 1 / (1 + math.exp(-value))

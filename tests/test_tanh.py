@@ -8,6 +8,8 @@ from helpers import check_layer, fetch, normal, run, send
 
 from minicnn import Tanh, gradcheck
 
+pytestmark = pytest.mark.every_backend
+
 
 @pytest.mark.parametrize("shape", [(5,), (3, 7), (2, 3, 5, 7), (41, 2, 3)], ids=str)
 def test_tanh_equals_math_tanh_of_each_number(shape):

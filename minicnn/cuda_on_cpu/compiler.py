@@ -18,7 +18,7 @@ INCLUDE = Path(__file__).with_name("include")
 
 _FLAGS = ("-std=c++17", "-g1", "-fPIC", "-shared", "-fvisibility=hidden", "-ffp-contract=off", "-U_FORTIFY_SOURCE",
           "-Wall", "-Wno-unknown-pragmas", "-Wno-unused")
-_SANITIZERS = {
+SANITIZERS = {
     None: ("-O2",),
     "address": ("-O1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"),
     "undefined": ("-O1", "-fsanitize=undefined", "-fno-sanitize-recover=undefined"),
@@ -45,7 +45,7 @@ def build(program, sanitizer=None):
     BackendError
         There is no g++.
     """
-    flags = _FLAGS + _SANITIZERS[sanitizer]
+    flags = _FLAGS + SANITIZERS[sanitizer]
     path = _cache() / f"{_key(program, flags)}.so"
     if not path.exists():
         _compile(program, flags, path)

@@ -163,8 +163,8 @@ def _describe(value):
         return f"an array of {value.dtype}"
     if isinstance(value, np.generic):
         return f"a {value.dtype}"
-    passed = {bool: ", which CuPy passes as bool", int: ", which CuPy passes as int64", float: ", which CuPy passes as float64"}
-    return f"a Python {type(value).__name__}{passed.get(type(value), '')}"
+    passed = {bool: "bool", int: "int64", float: "float64"}.get(type(value))
+    return f"a Python {type(value).__name__}" + (f", which CuPy passes as {passed}" if passed else "")
 
 
 def _name(spelling):

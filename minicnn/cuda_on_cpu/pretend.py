@@ -1,27 +1,67 @@
 """Puts the stand-in in CuPy's place, and takes it away again."""
 
+import functools
 import sys
 
+from minicnn import backends
 from minicnn.cuda_on_cpu import settings, stand_in
+from minicnn.cuda_on_cpu.compiler import SANITIZERS
 from minicnn.errors import BackendError
 
-_BACKEND = "minicnn.backends.cupy"
+_ORDERS = ("forward", "reverse")
+_in_force = []
+_NAMES = ("cupy", "minicnn.backends.cupy")  # whose modules change: CuPy's, and those that have imported it
 
 
-class Pretence:
-    """What `pretend` returns: `stop()` ends it, and so does the end of a `with`."""
+def pretend(order="forward", sanitizer=None):
+    """Let this process take the CPU for a GPU: `import cupy` gives the stand-in, and `layer.to("cupy")` works.
 
+    Until `stop()` of what is returned is called, or to the end of a `with`, or of the process.
+
+    Parameters
+    ----------
+    order : "forward" or "reverse"
+        Which thread and which block of a kernel comes first. Results must not depend on it.
+    sanitizer : None, "address", "undefined" or "thread"
+        Compile the kernels for it; see `minicnn.cuda_on_cpu`.
+
+    Raises
+    ------
+    BackendError
+        CuPy itself is imported already.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import ReLU, cuda_on_cpu
+    >>> with cuda_on_cpu.pretend():
+    ...     import cupy
+    ...     y = ReLU().to("cupy")(cupy.asarray(np.array([-1, 2], np.float32)))
+    >>> y.get()
+    array([0., 2.], dtype=float32)
+    """
+    if order not in _ORDERS or sanitizer not in SANITIZERS:
+        raise BackendError(f"got order {order!r} and sanitizer {sanitizer!r}, wanted one of {', '.join(_ORDERS)} and one of "
+                           f"{', '.join(map(str, SANITIZERS))}")
+    if "cupy" in sys.modules:
+        what = "cuda_on_cpu.pretend() is in force" if _in_force else "CuPy is imported"
+        raise BackendError(f"{what} already: one of them has to do, in one process at one time")
+    return _Pretence(settings.Settings(order == "reverse", sanitizer))
+
+
+class _Pretence:
     def __init__(self, chosen):
-        self._before = settings.current
-        settings.current = chosen
-        self._aside = _take_away(_BACKEND)
-        sys.modules.update(stand_in.modules())
+        self._before, settings.current = settings.current, chosen
+        self._modules = _modules(chosen.sanitizer)
+        self._aside = _exchange(self._modules)
+        _in_force.append(self)
 
     def stop(self):
-        _take_away("cupy")
-        _take_away(_BACKEND)
-        sys.modules.update(self._aside)
-        settings.current = self._before
+        """Put everything back: CuPy is again what it was, installed or not."""
+        if self in _in_force:
+            _in_force.remove(self)
+            self._modules.update(_exchange(self._aside))
+            settings.current = self._before
 
     def __enter__(self):
         return self
@@ -30,14 +70,20 @@ class Pretence:
         self.stop()
 
 
-def pretend(order="forward", sanitizer=None):
-    """Let this process take the CPU for a GPU: from now on `import cupy` gives the stand-in."""
-    if "cupy" in sys.modules:
-        raise BackendError("CuPy is imported already: minicnn.cuda_on_cpu.pretend() has to come first, in a process of its own")
-    return Pretence(settings.Settings(order == "reverse", sanitizer))
+@functools.cache
+def _modules(sanitizer):
+    """What `sys.modules` holds under the pretence. It stays for the next one, with the kernels that are compiled."""
+    return stand_in.modules()
 
 
-def _take_away(name):
-    """Remove a module and its submodules from `sys.modules`; returns them."""
-    found = [key for key in sys.modules if key == name or key.startswith(name + ".")]
-    return {key: sys.modules.pop(key) for key in found}
+def _exchange(modules):
+    """Take the modules of `_NAMES`, and all below them, out of `sys.modules`, put `modules` in, and return the old."""
+    old = {key: sys.modules[key] for key in sys.modules if any(f"{key}.".startswith(f"{name}.") for name in _NAMES)}
+    for key in old:
+        del sys.modules[key]
+    sys.modules.update(modules)
+    package = vars(backends)  # whose attribute `import minicnn.backends.cupy` sets
+    package.pop("cupy", None)
+    if _NAMES[1] in modules:
+        package["cupy"] = modules[_NAMES[1]]
+    return old

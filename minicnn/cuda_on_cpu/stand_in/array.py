@@ -8,9 +8,10 @@ import numpy as np
 
 from minicnn.cuda_on_cpu.stand_in import memory
 
-METHODS = ("all any argmax argmin argsort clip conj cumprod cumsum diagonal dot flatten max mean min nonzero prod ravel repeat "
-           "reshape round squeeze std sum swapaxes take trace transpose var view copy").split()
-ATTRIBUTES = "shape dtype ndim size nbytes itemsize strides flags".split()
+METHODS = ("all", "any", "argmax", "argmin", "argsort", "clip", "copy", "cumprod", "cumsum", "diagonal", "dot", "flatten",
+           "max", "mean", "min", "nonzero", "prod", "ravel", "repeat", "reshape", "round", "squeeze", "std", "sum",
+           "swapaxes", "take", "trace", "transpose", "var", "view")
+ATTRIBUTES = ("dtype", "flags", "itemsize", "nbytes", "ndim", "shape", "size", "strides")
 
 
 def unwrap(value):
@@ -147,7 +148,10 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
     # --- elements -------------------------------------------------------------------------------------------------
 
     def __getitem__(self, key):
-        return wrap(self._array[unwrap(key)])
+        """A view, also where it is a single element: `b = a[0]; a[0] = 1` changes b."""
+        key = unwrap(key)
+        keys = key if isinstance(key, tuple) else (key,)
+        return wrap(self._array[key if any(one is Ellipsis for one in keys) else (*keys, ...)])
 
     def __setitem__(self, key, value):
         self._array[unwrap(key)] = unwrap(value)

@@ -58,8 +58,8 @@ def _raw_strided(dtype):
 
     def gemm(handle, transa, transb, m, n, k, alpha, a, lda, stride_a, b, ldb, stride_b, beta, c, ldc, stride_c, batch):
         for i in range(batch):
-            places = (address + i * stride * dtype.itemsize for address, stride in ((a, stride_a), (b, stride_b), (c, stride_c)))
-            at_a, at_b, at_c = places
+            at_a, at_b, at_c = (address + i * stride * dtype.itemsize
+                                for address, stride in ((a, stride_a), (b, stride_b), (c, stride_c)))
             one(handle, transa, transb, m, n, k, alpha, at_a, lda, at_b, ldb, beta, at_c, ldc)
     return gemm
 

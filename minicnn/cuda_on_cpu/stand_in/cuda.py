@@ -1,6 +1,5 @@
 """`cupy.cuda` and its submodules: one device, on which everything has happened when a call returns."""
 
-import contextlib
 import time
 import types
 
@@ -122,5 +121,5 @@ def modules():
     cuda = _module("cupy.cuda", runtime=runtime, memory=memory_module, device=device, cublas=blas, Device=Device,
                    Stream=Stream, Event=Event, MemoryPool=memory.MemoryPool, get_current_stream=lambda: Stream.null,
                    get_elapsed_time=get_elapsed_time, get_cublas_handle=lambda: cublas.HANDLE, is_available=lambda: True,
-                   alloc_pinned_memory=memory.PinnedMemoryPointer, using_allocator=lambda allocator=None: contextlib.nullcontext())
+                   alloc_pinned_memory=memory.PinnedMemoryPointer)
     return {module.__name__: module for module in (runtime, memory_module, device, blas, cuda)}

@@ -4,17 +4,20 @@ import numpy as np
 
 from minicnn.cuda_on_cpu.stand_in.array import lift, ndarray, unwrap, upload, wrap
 
-SAME_AS_NUMPY = """
-    abs absolute add amax amin any all argmax argmin argsort atleast_1d atleast_2d broadcast_to ceil clip concatenate cos
-    cumsum divide dot einsum equal exp expand_dims expm1 flip floor floor_divide fmax fmin greater greater_equal isfinite isinf
-    isnan less less_equal log log1p log2 logical_and logical_not logical_or matmul max maximum mean min minimum mod moveaxis
-    multiply negative not_equal outer pad power prod ravel reciprocal repeat reshape roll rollaxis sign signbit sin split sqrt
-    square squeeze stack std subtract sum swapaxes take tanh tensordot transpose true_divide var vstack where zeros_like
-""".split()
-NAMES_OF_NUMPY = """
-    bool_ dtype e finfo float16 float32 float64 iinfo inf int16 int32 int64 int8 intp nan newaxis pi promote_types result_type
-    uint16 uint32 uint64 uint8
-""".split()
+SAME_AS_NUMPY = (
+    "abs", "absolute", "add", "amax", "amin", "any", "all", "argmax", "argmin", "argsort", "broadcast_to", "ceil",
+    "clip", "concatenate", "cos", "cumsum", "divide", "dot", "einsum", "equal", "exp", "expand_dims", "expm1", "flip",
+    "floor", "floor_divide", "fmax", "fmin", "greater", "greater_equal", "isfinite", "isinf", "isnan", "less",
+    "less_equal", "log", "log1p", "log2", "logical_and", "logical_not", "logical_or", "matmul", "max", "maximum",
+    "mean", "min", "minimum", "mod", "moveaxis", "multiply", "negative", "not_equal", "outer", "pad", "power", "prod",
+    "ravel", "reciprocal", "repeat", "reshape", "roll", "rollaxis", "sign", "signbit", "sin", "split", "sqrt", "square",
+    "squeeze", "stack", "std", "subtract", "sum", "swapaxes", "take", "tanh", "tensordot", "transpose", "true_divide",
+    "var", "vstack", "where", "zeros_like",
+)
+NAMES_OF_NUMPY = (
+    "bool_", "dtype", "e", "finfo", "float16", "float32", "float64", "iinfo", "inf", "int16", "int32", "int64", "int8",
+    "intp", "nan", "newaxis", "pi", "promote_types", "result_type", "uint16", "uint32", "uint64", "uint8",
+)
 
 
 def empty(shape, dtype=float, order="C"):

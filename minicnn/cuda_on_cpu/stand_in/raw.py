@@ -61,5 +61,5 @@ class RawKernel:
 
     def _inside(self, k, argument):
         if isinstance(argument, np.ndarray):
-            raise kernel.LaunchError(f"{self.name}: argument {k + 1} is an array of the host (numpy), wanted one of the device")
+            raise kernel.LaunchError(f"{self.name}: argument {k + 1} is a NumPy array, wanted one of the device")
         return argument._array if isinstance(argument, ndarray) else argument
