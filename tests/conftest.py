@@ -22,8 +22,11 @@ def pytest_addoption(parser):
 
 
 def pytest_generate_tests(metafunc):
-    """Tests marked every_backend run on each; those marked numpy_only, and all others, on NumPy."""
+    """Tests marked every_backend run on each, those marked gpu_only on kernels, numpy_only and all others on NumPy."""
     marked = metafunc.definition.get_closest_marker
+    if marked("gpu_only"):
+        chosen = metafunc.config.getoption("--backend") or "cuda_on_cpu"
+        metafunc.parametrize("backend", [] if chosen == "numpy" else [chosen], indirect=True)
     if marked("every_backend") and not marked("numpy_only"):
         chosen = metafunc.config.getoption("--backend")
         metafunc.parametrize("backend", [chosen] if chosen else ["numpy", "cuda_on_cpu"], indirect=True)
