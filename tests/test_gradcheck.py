@@ -43,6 +43,7 @@ def everything():
     )
 
 
+@pytest.mark.numpy_only  # slow elsewhere; each layer has a check of its own
 @pytest.mark.parametrize("mode", ["train", "eval"])
 def test_network_of_every_layer_passes(mode):
     net = getattr(fill(everything()), mode)()
@@ -142,6 +143,7 @@ def test_prints_a_table_that_names_the_input_and_every_parameter(capsys):
     assert isinstance(report.passed, bool)
 
 
+@pytest.mark.numpy_only  # slow elsewhere; each layer has a check of its own
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_layer_and_input_are_left_as_they_were(dtype):
     net = everything().astype("float32")

@@ -74,6 +74,7 @@ FromElsewhere.__module__, FromElsewhere.__name__ = "cupy._core.core", "ndarray"
 
 
 @every_layer
+@pytest.mark.numpy_only
 def test_array_of_the_other_backend_is_refused_with_the_remedy(make, shape):
     with pytest.raises(BackendError, match=r"(?s)(?=.*cupy)(?=.*numpy)(?=.*to\()"):
         make()(FromElsewhere(numbers(shape)))

@@ -2,6 +2,7 @@
 
 import copy
 
+import helpers
 import numpy as np
 import pytest
 from every_layer import every_layer, numbers, with_state
@@ -25,13 +26,13 @@ pytestmark = pytest.mark.every_backend
 def test_modes_and_conversions_return_the_layer_and_keep_its_parameters(make, shape):
     layer = make()
     parameters = layer.parameters()
-    assert layer.training and layer.backend == "numpy" and layer.dtype == np.float32
+    assert layer.training and layer.backend == helpers.BACKEND and layer.dtype == np.float32
     for change in (
         lambda: layer.eval(),
         lambda: layer.astype("float64"),
         lambda: layer.astype(np.float32),
         lambda: layer.astype(np.dtype("float64")),
-        lambda: layer.to("numpy"),
+        lambda: layer.to(helpers.BACKEND),
         lambda: layer.train(),
     ):
         assert change() is layer

@@ -99,6 +99,7 @@ VIEWS = {
 }
 
 
+@pytest.mark.numpy_only
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS.keys())
 @every_layer
 def test_a_view_keeps_what_a_call_returned(make, shape, view):
@@ -163,6 +164,7 @@ def test_arrays_need_not_be_contiguous(make, shape, dtype):
 
 
 @every_layer
+@pytest.mark.numpy_only  # CuPy has no such arrays
 def test_read_only_arrays_are_enough(make, shape):
     layer = make()
     x, dy = numbers(shape), numbers(layer.output_shape(shape))

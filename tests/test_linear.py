@@ -46,19 +46,19 @@ def test_bias_false_has_no_bias():
 def test_four_axes_are_refused_and_flatten_is_named(shape):
     """Also where the last axis would fit."""
     with pytest.raises(ShapeError, match="Flatten"):
-        Linear(shape[-1], 2)(np.zeros(shape, np.float32))
+        Linear(shape[-1], 2)(send(np.zeros(shape, np.float32)))
     with pytest.raises(ShapeError, match="Flatten"):
         Linear(shape[-1], 2).output_shape(shape)
 
 
 def test_wrong_number_of_features_is_refused_with_both_numbers():
     with pytest.raises(ShapeError, match=r"(?s)(?=.*37)(?=.*41)"):
-        Linear(37, 2)(np.zeros((3, 41), np.float32))
+        Linear(37, 2)(send(np.zeros((3, 41), np.float32)))
 
 
 def test_vector_is_refused():
     with pytest.raises(ShapeError):
-        Linear(3, 2)(np.zeros(3, np.float32))
+        Linear(3, 2)(send(np.zeros(3, np.float32)))
 
 
 @pytest.mark.parametrize("sizes", [(0, 3), (3, 0), (-1, 2)], ids=str)
@@ -69,9 +69,9 @@ def test_sizes_without_sense_are_refused(sizes):
 
 def test_dy_of_another_shape_is_refused():
     layer = Linear(3, 4)
-    layer(np.zeros((2, 3), np.float32))
+    layer(send(np.zeros((2, 3), np.float32)))
     with pytest.raises(ShapeError):
-        layer.backward(np.zeros((2, 3), np.float32))
+        layer.backward(send(np.zeros((2, 3), np.float32)))
 
 
 def test_gradcheck():

@@ -107,6 +107,7 @@ def test_predict_changes_nothing():
         np.testing.assert_array_equal(array, state[key], key)
 
 
+@pytest.mark.numpy_only
 @pytest.mark.usefixtures("new_memory")
 def test_memory_of_predict_is_bounded_by_the_batch():
     """Two images at a time: never the activations of all 64, and nothing kept."""

@@ -2,6 +2,7 @@
 //
 //   language.h   __global__ and the like, vector types, threadIdx
 //   numbers.h    min, max, intrinsics
+//   fibers.h     stacks to switch between
 //   scheduler.h  runs the threads of a block one after another; barriers
 //   shared.h     shared memory
 //   warp.h       shuffles and votes

@@ -8,20 +8,16 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <ucontext.h>
+#include "fibers.h"
 #include "language.h"
 #include "sanitizers.h"
 
 namespace cuda_on_cpu {
 constexpr int MOST_THREADS = 1024, WARP = 32;
-constexpr size_t STACK_BYTES = 256 << 10, GUARD_BYTES = 64 << 10;
 
 enum State { RUNNING, AT_BARRIER, IN_WARP, RETURNED };
 
 struct Site { const char* operation; const char* file; int line; };  // where a thread waits
-
-struct Stack { ucontext_t context; char* memory; int thread; };
 
 struct Thread {
     State state;
@@ -30,6 +26,7 @@ struct Thread {
     unsigned mask;         // of the warp operation it waits in
     unsigned barriers;     // that it has passed
     unsigned exchanges;    // warp operations that it has passed
+    bool may_go;           // the barrier opens
     Stack* stack;
     void* fiber;           // ThreadSanitizer's
 };
@@ -38,7 +35,7 @@ static Thread threads[MOST_THREADS];
 static int thread_count, next_thread;
 static Stack *stacks[MOST_THREADS], *idle[MOST_THREADS], *current;
 static int stack_count, idle_count;
-static ucontext_t scheduler;
+static Place scheduler;  // where it waits while a thread runs
 static bool reverse_order;
 static void (*entry)(void**);
 static void** entry_arguments;
@@ -83,41 +80,25 @@ CUDA_ON_CPU_QUIET static Where what(const Site& site)
 
 static void run_threads();
 
-static void prepare(Stack* stack)
-{
-    sanitizers::forget(stack->memory, STACK_BYTES);
-    getcontext(&stack->context);
-    stack->context.uc_stack.ss_sp = stack->memory;
-    stack->context.uc_stack.ss_size = STACK_BYTES;
-    stack->context.uc_link = nullptr;
-    makecontext(&stack->context, run_threads, 0);
-    idle[idle_count++] = stack;
-}
-
 static Stack* idle_stack()
 {
-    if (!idle_count) {
-        char* memory = (char*)mmap(nullptr, GUARD_BYTES + STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (memory == MAP_FAILED) { report("no memory for the stack of another thread"); return nullptr; }
-        mprotect(memory, GUARD_BYTES, PROT_NONE);  // stacks grow downwards: an overflow is a crash
-        Stack* stack = stacks[stack_count++] = (Stack*)calloc(1, sizeof(Stack));
-        stack->memory = memory + GUARD_BYTES;
-        prepare(stack);
-    }
-    return idle[--idle_count];
+    if (idle_count) return idle[--idle_count];
+    Stack* stack = new_stack(run_threads);
+    if (!stack) report("no memory for the stack of another thread");
+    else stacks[stack_count++] = stack;
+    return stack;
 }
 
 // After an error, parked threads are given up and their stacks begin anew.
 static void give_up()
 {
-    idle_count = 0;
-    for (int i = 0; i < stack_count; ++i) prepare(stacks[i]);
+    for (idle_count = 0; idle_count < stack_count; ++idle_count) begin_anew(idle[idle_count] = stacks[idle_count], run_threads);
 }
 
 CUDA_ON_CPU_QUIET static void resume(Stack* stack)
 {
     current = stack;
-    swapcontext(&scheduler, &stack->context);
+    switch_stacks(scheduler, stack->place);
 }
 
 // The body of every stack: thread after thread, until one parks; after that, the rest of the block on another stack.
@@ -137,7 +118,7 @@ CUDA_ON_CPU_QUIET static void run_threads()
             threads[current->thread].state = RETURNED;
         }
         idle[idle_count++] = current;
-        swapcontext(&current->context, &scheduler);
+        switch_stacks(current->place, scheduler);
     }
 }
 
@@ -148,7 +129,7 @@ CUDA_ON_CPU_QUIET static void park(State state, unsigned mask, const Site& site,
     Thread& thread = threads[stack->thread];
     thread.state = state, thread.mask = mask, thread.site = site;
     sanitizers::leave(token);
-    swapcontext(&stack->context, &scheduler);
+    switch_stacks(stack->place, scheduler);
     sanitizers::enter(threads[stack->thread].fiber, token);
     thread_index = threads[stack->thread].index;
 }
@@ -157,7 +138,7 @@ CUDA_ON_CPU_QUIET static void park(State state, unsigned mask, const Site& site,
 [[noreturn]] CUDA_ON_CPU_QUIET static void stop_launch()
 {
     sanitizers::leave(nullptr);
-    swapcontext(&current->context, &scheduler);
+    switch_stacks(current->place, scheduler);
     abort();  // nobody resumes a thread after an error
 }
 
@@ -165,7 +146,8 @@ CUDA_ON_CPU_QUIET static void park(State state, unsigned mask, const Site& site,
 
 CUDA_ON_CPU_QUIET static bool same_place(const Site& a, const Site& b)
 {
-    return a.line == b.line && !strcmp(a.operation, b.operation) && !strcmp(a.file, b.file);
+    return a.line == b.line && (a.operation == b.operation || !strcmp(a.operation, b.operation)) &&
+           (a.file == b.file || !strcmp(a.file, b.file));
 }
 
 // Whether all lanes of the mask of `t` wait in the same warp operation; reports what can never come to that.
@@ -181,8 +163,7 @@ CUDA_ON_CPU_QUIET static bool warp_is_complete(int t)
                    u < thread_count ? "has returned" : "the block does not have", who(t).text);
             return false;
         }
-        if (threads[u].state != IN_WARP) return false;
-        if (threads[u].mask != mine.mask || !same_place(threads[u].site, mine.site)) return false;
+        if (threads[u].state != IN_WARP || threads[u].mask != mine.mask || !same_place(threads[u].site, mine.site)) return false;
     }
     return true;
 }
@@ -204,27 +185,39 @@ CUDA_ON_CPU_QUIET static bool block_is_complete(int waiting)
     return true;
 }
 
-// Lets all go on who may; false at the end of the block, or after an error. Nobody runs while it is called.
-CUDA_ON_CPU_QUIET static bool open()
+// Marks the threads that may go on: whole warps, or the whole block. False at the end of the block, or after an error.
+CUDA_ON_CPU_QUIET static bool choose()
 {
-    int go[MOST_THREADS], going = 0, alive = 0, at_barrier = 0, a = -1, b = -1;
+    int alive = 0, going = 0, at_barrier = 0, a = -1, b = -1;
     for (int t = 0; t < thread_count && !error[0]; ++t) {
         if (threads[t].state == RETURNED) continue;
         ++alive;
-        (threads[t].state == AT_BARRIER ? a : b) = t;
-        if (threads[t].state == AT_BARRIER) ++at_barrier;
-        else if (warp_is_complete(t)) go[going++] = t;
+        if (threads[t].state == AT_BARRIER) { ++at_barrier, a = t; continue; }
+        b = t;
+        const int first_lane = t / WARP * WARP + __builtin_ctz(threads[t].mask);
+        threads[t].may_go = t == first_lane ? warp_is_complete(t) : threads[first_lane].may_go && threads[first_lane].mask == threads[t].mask;
+        going += threads[t].may_go;
     }
     if (error[0] || !alive) return false;
     if (alive == at_barrier && block_is_complete(a))
-        for (int t = 0; t < thread_count; ++t) go[going++] = t;
+        for (int t = 0; t < thread_count; ++t, ++going) threads[t].may_go = true;
     if (!going && at_barrier)
         report("deadlock: %s waits in %s, %s in %s", who(a).text, what(threads[a].site).text, who(b).text, what(threads[b].site).text);
     if (!going)
         report("deadlock: %s waits in %s for lanes that wait elsewhere", who(b).text, what(threads[b].site).text);
-    for (int i = 0; i < going && !error[0]; ++i) {
-        threads[go[i]].state = RUNNING;
-        resume(threads[go[i]].stack);
+    return !error[0];
+}
+
+// Lets all go on who may; false if there is nobody, or after an error.
+CUDA_ON_CPU_QUIET static bool open()
+{
+    if (!choose()) return false;
+    for (int k = 0; k < thread_count && !error[0]; ++k) {
+        Thread& thread = threads[reverse_order ? thread_count - 1 - k : k];
+        if (!thread.may_go) continue;
+        thread.may_go = false;
+        thread.state = RUNNING;
+        resume(thread.stack);
     }
     return !error[0];
 }
