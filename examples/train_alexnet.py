@@ -21,7 +21,7 @@ from minicnn.training.pictures import draw_pictures, first_filters, sample
 from minicnn.training.rehearsal import rehearse
 from training_options import parse, settings_of
 
-CHECKED = 8  # images of the start-up check
+CHECKED = 8  # images of the start-up check, or as many as a batch has
 
 
 def open_data(settings, workers):
@@ -123,10 +123,10 @@ class Run:
 
     def check(self):
         """Warn of what speaks against learning, before the first step. Changes nothing, and does not stop the run."""
-        few = sample(self.train, CHECKED)
+        few = sample(self.train, max(2, min(CHECKED, self.settings["batch_size"])))
         if len(few) < 2:  # nothing can be said of one image
             return
-        with contextlib.closing(self.batches(few, batch_size=CHECKED).epoch()) as batches:
+        with contextlib.closing(self.batches(few, batch_size=len(few)).epoch()) as batches:
             batch = next(batches)
         images = minicnn.backends.get(self.net.backend).asarray(batch.images)
         for finding in minicnn.watch(self.net, images, batch.labels).findings:

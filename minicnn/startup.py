@@ -120,8 +120,8 @@ def _blind(watched):
         return None
     before, after = min(zip(watched.rows, watched.rows[1:]), key=lambda pair: pair[1].varies / (pair[0].varies or math.inf))
     return Finding("blind", after.name, f"the logits differ only {depends:.1e} times as much from image to image as from "
-                   f"class to class, and the loss will stay where it is; most is lost in {after.name}, behind which "
-                   f"{after.varies:.1e} of the norm differ from image to image, and {before.varies:.1e} before it", "")
+                   f"class to class, and the loss will stay where it is; most is lost in {after.name}: of its input "
+                   f"{100 * before.varies:.2g}% differ from image to image, of its output {100 * after.varies:.2g}%", "")
 
 
 def _vanishing(watched):

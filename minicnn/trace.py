@@ -3,6 +3,7 @@
 import math
 from dataclasses import asdict, dataclass
 
+from minicnn import memory
 from minicnn.errors import ShapeError
 from minicnn.layers.base import Layer
 from minicnn.layers.flatten import Flatten
@@ -28,24 +29,6 @@ class Row:
     receptive_field: int | tuple = ()  # (rows, columns) where they differ
     stride: int | tuple = ()
     algorithm: str = ""  # of a convolution
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Bytes that a network needs, part by part; `total` is their sum."""
-
-    weights: int
-    gradients: int
-    optimiser: int
-    activations: int
-    workspace: int
-
-    @property
-    def total(self):
-        return sum(asdict(self).values())
-
-    def __str__(self):
-        return f"{size(self.total)} = {' + '.join(f'{name} {size(n)}' for name, n in asdict(self).items() if n)}"
 
 
 def _image(shape):
@@ -103,30 +86,17 @@ class Trace(Table):
 
     @property
     def training(self):
-        """`Memory` of a training step: all that is kept for backward, and the largest dy, dx and buffers of one thread.
-
-        Measured peaks are at most a tenth above it, beside what each thread keeps for the next step, some 10 MiB.
-        """
-        weights = self.parameters * self._itemsize
-        gradients = max((self._bytes(row.output_shape) + row.workspace_bytes + (self._bytes(row.input_shape) if i else 0)
-                         for i, row in enumerate(self.rows)), default=0)
-        return Memory(weights, weights, self.slots * weights, sum(row.kept_bytes for row in self.rows), gradients)
+        """`Memory` of a training step."""
+        return memory.of_training(self.rows, self._itemsize, self.slots)
 
     @property
     def inference(self):
-        """`Memory` of `predict` with this batch: the images, and the largest x, y and buffers."""
-        images = self._bytes(self.rows[0].input_shape) if self.rows else 0
-        largest = max((self._bytes(row.output_shape) + (self._bytes(row.input_shape) if i else 0)
-                       for i, row in enumerate(self.rows)), default=0)
-        workspace = max((row.workspace_bytes for row in self.rows), default=0)
-        return Memory(self.parameters * self._itemsize, 0, 0, images + largest, workspace)
+        """`Memory` of `predict` with this batch."""
+        return memory.of_inference(self.rows, self._itemsize)
 
     @property
     def _itemsize(self):
         return int(self.dtype.removeprefix("float")) // 8
-
-    def _bytes(self, shape):
-        return math.prod(shape) * self._itemsize if shape else 0
 
     def heading(self):
         if not self.rows:
@@ -159,10 +129,10 @@ class Trace(Table):
         """Rows and totals as lists, dicts, texts and numbers alone, so that JSON takes it."""
         totals = {"parameters": self.parameters, "macs": self.macs, "training_macs": self.training_macs,
                   "activation_bytes": self.activation_bytes}
-        memory = {name: {**asdict(part), "total": part.total}
+        bytes_ = {name: {**asdict(part), "total": part.total}
                   for name, part in (("training", self.training), ("inference", self.inference))}
         settings = {"dtype": self.dtype, "backend": self.backend, "optimiser": self.optimiser}
-        return {**super().to_dict(), **totals, **memory, **settings}
+        return {**super().to_dict(), **totals, **bytes_, **settings}
 
 
 def trace(net, input_shape, optimiser=SGD):
@@ -216,7 +186,7 @@ def trace(net, input_shape, optimiser=SGD):
         except ShapeError as error:
             raise _misfit(Trace((*rows, Row(*settings, ())), *about), error) from None
         field, stride = _see(layer, shape, field, stride)
-        new, kept = _keep(layer, shape, output, kept)
+        new, kept = memory.keep(layer, shape, output, kept)
         rows.append(Row(
             *settings, output, layer.formula(shape), sum(p.data.size for p in layer.parameters()), layer.macs(shape),
             math.prod(output) * layer.dtype.itemsize, new, layer.workspace_bytes(shape), _side(field), _side(stride),
@@ -257,15 +227,6 @@ def _see(layer: Layer, shape, field, stride):
     axes = layer.window.rows, layer.window.columns
     return (tuple(f + (axis.extent - 1) * s for f, axis, s in zip(field, axes, stride)),
             tuple(s * axis.stride for s, axis in zip(stride, axes)))
-
-
-def _keep(layer, shape, output, kept):
-    """(bytes that are held until backward because of `layer`, is its output held?); `kept`: is its input held already?"""
-    x, y = (math.prod(sizes) * layer.dtype.itemsize for sizes in (shape, output))
-    new = layer.cache_bytes(shape) + x * (layer.keeps == "x" and not kept) + y * (layer.keeps == "y")
-    if isinstance(layer, Flatten):  # whose output is its input, seen otherwise
-        return new, kept
-    return new, layer.keeps == "y"
 
 
 def _side(pair):

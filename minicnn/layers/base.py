@@ -29,6 +29,21 @@ class Layer:
         The name in the network, empty for a layer alone.
     keeps : str
         Which of its arrays backward needs: "x", "y", or neither, "". `trace` counts their memory.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import Layer
+    >>> class Square(Layer):                   # y = x², dx = 2·x·dy
+    ...     def _forward(self, ops, x, training):
+    ...         return x * x, x
+    ...     def _backward(self, ops, dy, x, need_dx):
+    ...         return 2 * x * dy, {}
+    >>> square = Square()
+    >>> square(np.array([[3.0, -1.0]], np.float32))
+    array([[9., 1.]], dtype=float32)
+    >>> square.backward(np.ones((1, 2), np.float32))
+    array([[ 6., -2.]], dtype=float32)
     """
 
     keeps = "x"

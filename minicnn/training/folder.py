@@ -42,6 +42,14 @@ class RunFolder:
         The folder cannot be made, or not be written into.
     FileError
         Another process is training in it.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as place, RunFolder.numbered(place, "alexnet") as folder:
+    ...     folder.write_config({"lr": 0.01})
+    ...     print(folder.path.name, folder.last.name, (folder.path / "config.json").read_text().split())
+    alexnet last.npz ['{', '"lr":', '0.01', '}']
     """
 
     def __init__(self, path):
