@@ -16,8 +16,8 @@ from alexnet import RECIPES, alexnet
 from minicnn import PlateauSchedule, StepSchedule, blas, data, plots
 from minicnn.training import Checkpoint, Diverged, Interrupted, RunFolder, Trainer, evaluate, progress
 from minicnn.training.command import UsageError, counted, run, warn
-from minicnn.training.folder import find_checkpoint, refuse_overwriting
-from minicnn.training.pictures import draw_pictures, first_filters, sample
+from minicnn.training.folder import PICTURES, find_checkpoint, refuse_overwriting
+from minicnn.training.pictures import COUNTED, draw_pictures, first_filters, sample
 from minicnn.training.rehearsal import rehearse
 from training_options import parse, settings_of
 
@@ -197,12 +197,12 @@ def train(given, source, path, start):
             if trainer.history:
                 folder.draw("curves", plots.training_curves, trainer.history)
             raise
-        draw_pictures(folder, run_.net, history, run_.batches(sample(run_.validation, 18)), run_.start)
+        draw_pictures(folder, run_.net, history, run_.batches(sample(run_.validation, COUNTED)), run_.start)
         if "ten_crop" in given:
             run_.measure()
         report(run_, history)
-        print(f"finished  in {progress.clock_text(time.monotonic() - start)}; look at {folder.path}/curves.png, filters.png "
-              "and predictions.png")
+        print(f"finished  in {progress.clock_text(time.monotonic() - start)}; look at {folder.path}: "
+              f"{', '.join(f'{name}.png' for name in PICTURES)}")
 
 
 def report(run_, history):

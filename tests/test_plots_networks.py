@@ -67,7 +67,7 @@ WINDOWS = [  # layer, pixels, windows, remark
 
 @pytest.mark.parametrize("layer, pixels, count, remark", WINDOWS)
 def test_windows_are_those_of_the_layer(layer, pixels, count, remark):
-    left, right = plots.windows({"a title": (layer, pixels)}).axes
+    left, right = plots.borders({"a title": (layer, pixels)}).axes
     assert (left.get_title(loc="left"), right.get_title(loc="right")) == (f"a title: {count} windows", remark)
     axis = layer.window.columns
     for axes, numbers in ((left, range(1, 4)), (right, range(count - 2, count + 1))):
@@ -79,7 +79,7 @@ def test_windows_are_those_of_the_layer(layer, pixels, count, remark):
 
 
 def test_pixels_are_coloured_by_who_reads_them():
-    left, right = plots.windows({"": (Conv2d(1, 1, 3, stride=4, padding=1), 32)}).axes
+    left, right = plots.borders({"": (Conv2d(1, 1, 3, stride=4, padding=1), 32)}).axes
     assert colours(left.patches)[:7] == [AMBER, SKY, SKY, "#FFFFFF", SKY, SKY, SKY]
     assert colours(right.patches)[-3:] == [SKY, "#FFFFFF", "#FFFFFF"] and texts(right)[20] == "31"
 

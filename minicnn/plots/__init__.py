@@ -10,6 +10,7 @@ is imported where something is drawn, and its global state is left alone.
 """
 
 from minicnn.plots.architecture import architecture
+from minicnn.plots.borders import borders
 from minicnn.plots.confusion import confusion, confusion_counts
 from minicnn.plots.connections import connections
 from minicnn.plots.costs import costs
@@ -20,15 +21,19 @@ from minicnn.plots.filters import filters
 from minicnn.plots.im2col import im2col
 from minicnn.plots.images import images
 from minicnn.plots.lines import lines
+from minicnn.plots.lrn import divisors, lrn
 from minicnn.plots.maps import feature_maps, gradient_maps
 from minicnn.plots.neighbours import features, nearest, neighbours
+from minicnn.plots.occlusion import occlusion, occlusion_map
 from minicnn.plots.patches import patches, peaks
+from minicnn.plots.pooling import pooling, tied_windows
 from minicnn.plots.predictions import predictions
 from minicnn.plots.receptive import input_gradient, receptive_box
-from minicnn.plots.windows import windows
+from minicnn.plots.windows import window_counts, windows
 
 __all__ = [
-    "architecture", "confusion", "confusion_counts", "connections", "costs", "distributions", "effective_field",
-    "feature_maps", "features", "filters", "gradient_maps", "im2col", "images", "input_gradient", "lines", "nearest",
-    "neighbours", "patches", "peaks", "predictions", "receptive_box", "receptive_fields", "training_curves", "windows",
+    "architecture", "borders", "confusion", "confusion_counts", "connections", "costs", "distributions", "divisors",
+    "effective_field", "feature_maps", "features", "filters", "gradient_maps", "im2col", "images", "input_gradient",
+    "lines", "lrn", "nearest", "neighbours", "occlusion", "occlusion_map", "patches", "peaks", "pooling", "predictions",
+    "receptive_box", "receptive_fields", "tied_windows", "training_curves", "window_counts", "windows",
 ]

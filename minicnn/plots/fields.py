@@ -4,6 +4,7 @@ from minicnn.plots.passes import choose
 from minicnn.plots.receptive import half_side, input_gradient, receptive_box
 from minicnn.plots.style import (
     BLUE,
+    FIRST,
     GREEN,
     INK,
     ORANGE,
@@ -12,6 +13,7 @@ from minicnn.plots.style import (
     counting_colours,
     finish,
     new_figure,
+    outline,
     show_image,
     shown,
 )
@@ -48,7 +50,7 @@ def receptive_fields(net, image, layers=None, unit=None, *, path=None):
     beside.set_axis_off()
     for name, line in zip(names, LINES * len(names)):
         box = receptive_box(net, shape, name, unit)
-        _outline(axes, box, line, f"{name}: {_size(box.size)} pixels{_rest(rows[name], box)}")
+        _around(axes, box, line, f"{name}: {_size(box.size)} pixels{_rest(rows[name], box)}")
     axes.set_title("what one unit of each layer sees", loc="left", fontsize=10)
     beside.legend(handles=axes.patches[1::2], loc="center left", frameon=False, fontsize=9, handlelength=3, borderpad=0)
     return finish(figure, path)
@@ -87,19 +89,14 @@ def effective_field(net, image, layer, unit=None, *, path=None):
                     loc="left", fontsize=10)
     right.set(xticks=[], yticks=[])
     for axes in (left, right):
-        _outline(axes, box, (ORANGE, "-"), None)
+        _around(axes, box, FIRST)
     figure.colorbar(heat, ax=right, fraction=0.04, pad=0.02, label="|gradient| ÷ the largest").outline.set_visible(False)
     return finish(figure, path)
 
 
-def _outline(axes, box, line, label):
-    """A rectangle around the pixels of the box, on a white rim so that it shows on any picture."""
-    from matplotlib.patches import Rectangle
-
+def _around(axes, box, line, label=None):
     height, width = box.size
-    for colour, style, thickness in (("white", "-", 4), (*line, 2)):
-        axes.add_patch(Rectangle((box.left - 0.5, box.top - 0.5), width, height, fill=False, edgecolor=colour,
-                                 linestyle=style, linewidth=thickness, label=label, clip_on=False))
+    outline(axes, box.left, box.top, width, height, line, label)
 
 
 def _channels(net):

@@ -4,10 +4,9 @@ import numpy as np
 
 from minicnn.backends.numpy import im2col as unroll
 from minicnn.errors import ShapeError
-from minicnn.plots.style import GREY, INK, ORANGE, WIDTH, finish, new_figure
+from minicnn.plots.style import FIRST, LAST, WIDTH, finish, hatch, new_figure, outline, write_numbers
 from minicnn.windows import Window
 
-FIRST, LAST = (ORANGE, "-"), (INK, "--")  # how the first and the last window are outlined
 READABLE = 40  # rows and columns of a matrix up to which the numbers are written into the cells
 
 
@@ -59,54 +58,35 @@ def _draw(image, matrix, inside, window):
     for channel, values in enumerate(image):
         axes = figure.add_subplot(grid[channel, 0])
         axes.imshow(values, **limits)
-        _write(axes, values, written)
+        if written:
+            write_numbers(axes, values)
         _mark_windows(axes, window, values.shape)
         _dress(axes, f"image {_times(image.shape)}" * (channel == 0), "", f"channel {channel}")
     axes = figure.add_subplot(grid[:, 1])
     axes.imshow(np.where(inside, matrix, np.nan), aspect="auto", **limits)
-    _write(axes, np.where(inside, matrix, np.nan), written)
-    for column, colour, style in ((0, *FIRST), (matrix.shape[1] - 1, *LAST)):
-        _outline(axes, column, 0, 1, len(matrix), colour, style)
+    if written:
+        write_numbers(axes, np.where(inside, matrix, np.nan))
+    for column, line in ((0, FIRST), (matrix.shape[1] - 1, LAST)):
+        outline(axes, column, 0, 1, len(matrix), line)
     _dress(axes, f"columns {_times(matrix.shape)}: {matrix.size:,} numbers from {image.size:,}",
            f"{matrix.shape[1]} windows, in reading order", f"{len(matrix)} taps: channel, row, column")
     return figure
 
 
 def _dress(axes, title, below, beside):
-    axes.patch.set(hatch="////", edgecolor=GREY, facecolor="white")  # shows where nothing is drawn: padding
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
+    hatch(axes)
     axes.set_title(title, loc="left", fontsize=10)
     axes.set_xlabel(below, fontsize=8)
     axes.set_ylabel(beside, fontsize=8)
 
 
-def _write(axes, values, written):
-    """The numbers into their cells, white on dark."""
-    if not written:
-        return
-    image = axes.get_images()[0]
-    for (row, column), value in np.ndenumerate(values):
-        if np.isfinite(value):
-            red, green, blue, _ = image.cmap(image.norm(value))
-            dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
-            axes.text(column, row, f"{value:.3g}", ha="center", va="center", fontsize=6.5, color="white" if dark else INK)
-
-
 def _mark_windows(axes, window, shape):
     """The first and the last window, and the padding that any of them reaches."""
     rows, columns = window.rows.taps(shape[0]), window.columns.taps(shape[1])
-    for row, column, colour, style in ((rows[0], columns[0], *FIRST), (rows[-1], columns[-1], *LAST)):
-        _outline(axes, column[0], row[0], column[-1] - column[0] + 1, row[-1] - row[0] + 1, colour, style)
+    for row, column, line in ((rows[0], columns[0], FIRST), (rows[-1], columns[-1], LAST)):
+        outline(axes, column[0], row[0], column[-1] - column[0] + 1, row[-1] - row[0] + 1, line)
     axes.set(xlim=(min(columns[0][0], 0) - 0.5, max(columns[-1][-1], shape[1] - 1) + 0.5),
              ylim=(max(rows[-1][-1], shape[0] - 1) + 0.5, min(rows[0][0], 0) - 0.5))
-
-
-def _outline(axes, column, row, width, height, colour, style):
-    from matplotlib.patches import Rectangle
-
-    axes.add_patch(Rectangle((column - 0.5, row - 0.5), width, height, fill=False, edgecolor=colour, linestyle=style,
-                             linewidth=2.5, clip_on=False))
 
 
 def _times(shape):

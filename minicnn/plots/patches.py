@@ -97,6 +97,9 @@ def patches(net, images, layer, units=range(6), count=8, pictures=None, batch_si
     """
     found = peaks(net, images, layer, units, count, batch_size)
     pictures = images if pictures is None else pictures
+    size = shown(pictures[0]).shape[:2]
+    if len(pictures) != len(images) or size != images.shape[2:]:
+        raise ShapeError(f"patches: got {len(pictures)} pictures of {size}, wanted {len(images)} of {images.shape[2:]}")
     side = max((max(peak.box.size) for of_unit in found for peak in of_unit), default=1)
     figure = new_figure((WIDTH, 0.5 + len(found) * ((WIDTH - 0.7) / count + 0.2)))
     for row, unit, of_unit in zip(figure.subplots(len(found), count, squeeze=False), units, found):

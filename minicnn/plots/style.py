@@ -10,6 +10,7 @@ from minicnn.files import atomic_write
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"  # Okabe and Ito 2008
 SKY, AMBER, GREY = "#8CCBEE", "#F2B25C", "#D9D9D9"
 INK, FAINT, GRID = "#222222", "#777777", "#EEEEEE"
+FIRST, LAST = (ORANGE, "-"), (INK, "--")  # how the first of many windows and the last are outlined
 WIDTH = 9.5  # inches, about what a notebook shows
 
 
@@ -85,6 +86,32 @@ def show_image(axes, image):
     """Draw an image into axes without ticks; pixel (row, column) has its centre at (column, row)."""
     axes.imshow(shown(image), interpolation="nearest")
     axes.set_axis_off()
+
+
+def hatch(axes):
+    """No frame, and hatched ground that shows where nothing is drawn: padding."""
+    axes.patch.set(hatch="////", edgecolor=GREY, facecolor="white")
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+
+
+def outline(axes, left, top, width, height, line, label=None):
+    """A rectangle around pixels, in (colour, style), on a white rim so that it shows on any picture."""
+    from matplotlib.patches import Rectangle
+
+    for colour, style, thickness in (("white", "-", 4), (*line, 2)):
+        axes.add_patch(Rectangle((left - 0.5, top - 0.5), width, height, fill=False, edgecolor=colour, linestyle=style,
+                                 linewidth=thickness, label=label, clip_on=False))
+
+
+def write_numbers(axes, values):
+    """The finite numbers of a matrix into the cells of its image, white on dark."""
+    image = axes.get_images()[0]
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            red, green, blue, _ = image.cmap(image.norm(value))
+            dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5  # luma, Rec. 601
+            axes.text(column, row, f"{value:.3g}", ha="center", va="center", fontsize=6.5, color="white" if dark else INK)
 
 
 def sheet(tiles, columns, paper):

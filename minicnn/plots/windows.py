@@ -1,78 +1,96 @@
-"""Where the windows of a layer lie on a row of pixels, and what they read beyond its ends."""
+"""Where the windows of a convolution or a pooling lie, and how often they read each pixel."""
 
-from minicnn.plots.style import AMBER, BLUE, FAINT, INK, ORANGE, SKY, WIDTH, finish, new_figure
+import numpy as np
 
-ENDS = 21  # pixels that are drawn at either end
+from minicnn.errors import ShapeError
+from minicnn.plots.style import FIRST, LAST, WIDTH, counting_colours, finish, hatch, new_figure, outline, show_image, shown
 
 
-def windows(cases, *, path=None):
-    """The first and the last windows of a layer on a row of pixels, for several layers or sizes below each other.
+def window_counts(window, size):
+    """How many windows read each pixel of an image of (H, W); what `col2im` makes of columns of ones.
 
-    The pixels are numbered. Those that no window reads are empty; what windows read beyond the ends, padding and overhang,
-    is hatched.
+    Examples
+    --------
+    >>> from minicnn import Conv2d
+    >>> from minicnn.plots import window_counts
+    >>> window_counts(Conv2d(1, 1, 2).window, (3, 3))
+    array([[1, 2, 1],
+           [2, 4, 2],
+           [1, 2, 1]])
+    """
+    return np.outer(_counts(window.rows, size[0]), _counts(window.columns, size[1]))
+
+
+def _counts(axis, length):
+    """How many windows read each place along one axis."""
+    return np.bincount([tap for taps in axis.taps(length) for tap in taps if 0 <= tap < length], minlength=length)
+
+
+def windows(layer, image, *, path=None):
+    """The windows of a layer on an image: the first ones, the last one, the padding, and how often each pixel is read.
+
+    It shows what a stride leaves over: whether the last window ends with the image, hangs over its edge (ceil mode), or
+    leaves pixels that nobody reads. Where windows overlap a pixel is read more often, and gets more gradient.
 
     Parameters
     ----------
-    cases : dict
-        {title: (layer, pixels)}, the layer a convolution or a pooling, of whose columns the windows are.
+    layer : Conv2d, MaxPool2d or AvgPool2d
+    image : an image
+        uint8 (H, W, 3) or (H, W), or floats (C, H, W).
     path : str or Path, optional
         A PNG to write.
 
     Returns
     -------
     matplotlib Figure
-
-    Examples
-    --------
-    >>> from minicnn import Conv2d, plots
-    >>> figure = plots.windows({"no padding": (Conv2d(3, 96, 11, stride=4), 227)})
-    >>> figure.axes[0].get_title(loc="left")
-    'no padding: 55 windows'
     """
-    figure = new_figure((WIDTH, 1.45 * len(cases)))
-    for pair, (title, (layer, pixels)) in zip(figure.subplots(len(cases), 2, squeeze=False), cases.items()):
-        taps = layer.window.columns.taps(pixels)
-        read = {tap for window in taps for tap in window}
-        low, high = min(0, taps[0][0]), max(pixels - 1, taps[-1][-1])
-        for axes, first in zip(pair, (low, high - ENDS + 1)):
-            _pixels(axes, range(first, first + ENDS), pixels, read)
-            _bars(axes, taps, first)
-        pair[0].set_title(f"{title}: {len(taps)} windows", loc="left", fontsize=10)
-        pair[1].set_title(_remark(pixels, taps, read), loc="right", fontsize=9, color=FAINT)
+    if not hasattr(layer, "window"):
+        raise ShapeError(f"windows: {layer} has no window, wanted a convolution or a pooling")
+    size = shown(image).shape[:2]
+    axes = layer.window.rows, layer.window.columns
+    figure = new_figure((WIDTH, min(WIDTH / 2.3 * size[0] / size[1], 7) + 1.1))
+    left, right = figure.subplots(1, 2)
+    _geometry(left, layer.window, image, size)
+    sentences = [f"{name}: {_sentence(*one)}" for name, *one in zip(("rows", "columns"), axes, size)]
+    left.set_title("\n".join(sentences), loc="left", fontsize=8)
+    counts = window_counts(layer.window, size)
+    heat = right.imshow(counts, cmap=counting_colours(), vmin=0, interpolation="nearest")
+    right.set(xticks=[], yticks=[])
+    right.set_title(f"each pixel is read by {_range(counts)}", loc="left", fontsize=8)
+    figure.colorbar(heat, ax=right, fraction=0.04, pad=0.02, label="windows", format="%d",
+                    ticks=np.unique(np.linspace(0, counts.max(), 10).astype(int))).outline.set_visible(False)
     return finish(figure, path)
 
 
-def _pixels(axes, shown, pixels, read):
-    """The row of pixels, and what is read beside it."""
-    from matplotlib.patches import Rectangle
-
-    for place in shown:
-        inside = 0 <= place < pixels
-        if not inside and place not in read:
-            continue
-        colour = AMBER if not inside else SKY if place in read else "white"
-        axes.add_patch(Rectangle((place - 0.5, 0), 1, 1, facecolor=colour, edgecolor=INK, linewidth=0.6,
-                                 hatch="" if inside else "////"))
-        axes.text(place, 0.5, place if inside else "", ha="center", va="center", fontsize=5.5)
-    axes.set(xlim=(shown[0] - 1.5, shown[-1] + 1.5), ylim=(4.6, -0.1))
-    axes.set_axis_off()
+def _geometry(axes, window, image, size):
+    """The image on hatched ground, with the first windows in both directions and the last one."""
+    show_image(axes, image)
+    axes.set_axis_on()
+    hatch(axes)
+    rows, columns = (axis.taps(length) for axis, length in zip((window.rows, window.columns), size))
+    marked = [(row, column, FIRST) for row in rows[:2] for column in columns[:2]] + [(rows[-1], columns[-1], LAST)]
+    for row, column, line in marked:
+        outline(axes, column[0], row[0], column[-1] - column[0] + 1, row[-1] - row[0] + 1, line)
+    axes.set(xlim=_limits(columns, window.columns, size[1]), ylim=_limits(rows, window.rows, size[0])[::-1])
 
 
-def _bars(axes, taps, first):
-    """Every window that begins and ends among the shown pixels as a bar; orange where it leaves the row."""
-    last = first + ENDS - 1
-    shown = [(number, window) for number, window in enumerate(taps, 1) if window[0] >= first and window[-1] <= last]
-    for line, (number, window) in enumerate(shown[:3] if first <= 0 else shown[-3:]):
-        height = 1.6 + line
-        axes.plot([window[0] - 0.4, window[-1] + 0.4], [height, height], color=(BLUE, ORANGE)[line % 2], linewidth=4,
-                  solid_capstyle="butt")
-        axes.text(window[-1] + 0.7, height, number, va="center", fontsize=7)
+def _limits(taps, axis, length):
+    """From the padding before to what is farther, the padding behind or the end of the last window."""
+    return -axis.before - 0.5, max(length + axis.after, taps[-1][-1] + 1) - 0.5
 
 
-def _remark(pixels, taps, read):
-    """What is added at the ends, and what is left unread."""
-    ends = {"left": max(0, -taps[0][0]), "right": max(0, taps[-1][-1] + 1 - pixels)}
-    unread = pixels - sum(0 <= tap < pixels for tap in read)
-    zeros = " and ".join(f"{count} on the {end}" for end, count in ends.items() if count)
-    said = [f"zeros are read: {zeros}" * bool(zeros), f"pixels never read: {unread}" * bool(unread)]
-    return "; ".join(filter(None, said)) or "all pixels are read, and nothing else"
+def _sentence(axis, length):
+    """'227 → 55, kernel 11, stride 4, …', and what is left over."""
+    end = axis.taps(length)[-1][-1] + 1
+    text = f"{length} → {axis.output_size(length)}, kernel {axis.kernel}, stride {axis.stride}"
+    text += f", dilation {axis.dilation}" * (axis.dilation > 1)
+    text += f", padding {axis.before} and {axis.after}" * (axis.before + axis.after > 0)
+    if end > length + axis.after:
+        text += f"; the last window hangs over by {end - length - axis.after}"
+    unread = int((_counts(axis, length) == 0).sum())
+    return f"{text}; {unread} of {length} read by no window" if unread else text
+
+
+def _range(counts):
+    low, high = counts.min(), counts.max()
+    return f"{low} window{'s' * (low != 1)}" if low == high else f"{low} to {high} windows"

@@ -19,7 +19,8 @@ except ImportError:  # Windows
     fcntl = None
 
 
-FILES = ("last.npz", "best.npz", "config.json", "metrics.csv", "curves.png", "filters.png", "predictions.png")
+PICTURES = ("curves", "filters", "predictions", "confusion", "maps", "patches", "neighbours")
+FILES = ("last.npz", "best.npz", "config.json", "metrics.csv", *(f"{name}.png" for name in PICTURES))
 
 
 class RunFolder:
