@@ -59,7 +59,7 @@ def test_the_matrix_is_shares_of_rows_with_counts_in_it():
     matrix, pairs = figure.axes[:2]
     assert np.allclose(matrix.get_images()[0].get_array(), [[1 / 3, 0, 2 / 3], [1 / 2, 1 / 2, 0], [0, 0, 0]])
     assert cells(matrix) == {(0, 0): "1", (0, 2): "2", (1, 0): "1", (1, 1): "1"}
-    assert [text.get_text() for text in pairs.texts] == ["cat → cow", "2 of 3", "dog → cat", "1 of 2"]
+    assert [text.get_text() for text in pairs.texts] == ["2 of 3:  cat → cow", "1 of 2:  dog → cat"]
     assert [bar.get_width() for bar in pairs.patches] == [2, 1]
     assert figure.get_suptitle() == "2 of 5 images right (40.0%)"
 
@@ -69,7 +69,7 @@ def test_any_number_of_classes(count, tmp_path):
     classes = [f"a class with quite a long name, number {i}" for i in range(count)]
     labels = np.arange(3 * count) % count
     figure = plots.confusion(labels, np.roll(labels, 1), classes, path=tmp_path / "c.png")
-    assert (len(figure.axes[0].get_xticklabels()) == count) == (count <= 100)
+    assert (figure.axes[0].get_xticklabels()[0].get_text() == "a class with quite …") == (count <= 40)
     assert figure.get_size_inches().max() <= 13 and len(figure.axes[0].texts) == (count if count <= 20 else 0)
     assert (tmp_path / "c.png").stat().st_size < 150_000
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 from minicnn.errors import ShapeError
-from minicnn.plots.style import AMBER, FAINT, INK, counting_colours, finish, new_figure, shorten
+from minicnn.plots.style import AMBER, INK, counting_colours, finish, new_figure, shorten
 
-NUMBERED, NAMED = 20, 100  # so many classes have their counts written, so many their names
+NUMBERED, NAMED = 20, 40  # so many classes have their counts written, so many their names
 PAIRS = 12  # of the commonest confusions that are listed
 
 
@@ -56,7 +56,7 @@ def confusion(labels, predicted, classes, *, path=None):
     matplotlib Figure
     """
     counts = confusion_counts(labels, predicted, len(classes))
-    side = min(max(2.5, 0.42 * len(classes)), 7.5)
+    side = min(max(2.5, 0.42 * len(classes)), 5.2)
     figure = new_figure((side + 5.0, side + 1.2))
     matrix, pairs = figure.subplots(1, 2, width_ratios=(side, 3))
     _matrix(matrix, counts, classes)
@@ -72,16 +72,17 @@ def _matrix(axes, counts, classes):
     if len(classes) <= NUMBERED:
         for t, p in np.argwhere(counts):
             colour = "white" if shares[t, p] > 0.5 else INK
-            axes.text(p, t, str(counts[t, p]), ha="center", va="center", fontsize=8, color=colour)
+            axes.text(p, t, str(counts[t, p]), ha="center", va="center", fontsize=7, color=colour)
     if len(classes) <= NAMED:
-        size = min(9, 400 / len(classes))
-        names = [shorten(name, 22) for name in classes]
+        size = min(9, 300 / len(classes))
+        names = [shorten(name, 20) for name in classes]
         axes.set_xticks(range(len(names)), names, rotation=90, fontsize=size, parse_math=False)
         axes.set_yticks(range(len(names)), names, fontsize=size, parse_math=False)
     axes.tick_params(length=0)
-    axes.set(xlabel="taken for", ylabel="is")
+    number = ", by the number of the class" * (len(classes) > NAMED)
+    axes.set(xlabel="taken for" + number, ylabel="is" + number)
     axes.figure.colorbar(image, ax=axes, fraction=0.03, pad=0.02, format=lambda share, _: f"{share:.0%}",
-                         label="share of the images of a row").outline.set_visible(False)
+                         label="share of a row").outline.set_visible(False)
 
 
 def _pairs(axes, counts, classes):
@@ -94,8 +95,6 @@ def _pairs(axes, counts, classes):
     axes.spines[:].set_visible(False)
     for place, (t, p) in enumerate(order):
         axes.barh(place, wrong[t, p], height=0.8, color=AMBER)
-        axes.text(0.02, place, f"{shorten(classes[t], 18)} → {shorten(classes[p], 18)}", va="center", fontsize=8,
-                  transform=axes.get_yaxis_transform(), parse_math=False)
-        axes.text(1.0, place, f"{wrong[t, p]} of {counts[t].sum()}", va="center", ha="right", fontsize=8, color=FAINT,
-                  transform=axes.get_yaxis_transform())
-    axes.set_xlim(0, 1.3 * max((wrong[t, p] for t, p in order), default=1))
+        axes.text(0.02, place, f"{wrong[t, p]} of {counts[t].sum()}:  {shorten(classes[t], 16)} → {shorten(classes[p], 16)}",
+                  va="center", fontsize=8, transform=axes.get_yaxis_transform(), parse_math=False, in_layout=False)
+    axes.set_xlim(0, max((wrong[t, p] for t, p in order), default=1))

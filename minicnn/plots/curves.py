@@ -49,7 +49,7 @@ def _lines(axes, epochs, title, top, curves):
     axes.set(xlim=(epochs[0] - 0.5, epochs[-1] + 0.5), ylim=(0, top), xlabel="epoch")
     axes.set_title(title, loc="left")
     axes.grid(axis="y", color=GRID)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     axes.spines[["top", "right"]].set_visible(False)
 
 

@@ -44,15 +44,15 @@ def receptive_fields(net, image, layers=None, unit=None, *, path=None):
     shape = _channels(net), *shown(image).shape[:2]
     names = [leaf.name for leaf in choose(net, layers) if layers is not None or hasattr(leaf, "window")]
     rows = {row.name: row for row in trace(net, (1, *shape)).rows}
-    figure = new_figure((WIDTH, min(max(5.5 * shape[1] / shape[2], 0.25 * len(names)), 9) + 0.4))
+    figure = new_figure((WIDTH, min(max(5.5 * shape[1] / shape[2], 0.25 * len(names)), 7) + 0.4))
     axes, beside = figure.subplots(1, 2, width_ratios=(5.5, 4))
     show_image(axes, image)
     beside.set_axis_off()
-    for name, line in zip(names, LINES * len(names)):
+    for name, line in reversed(list(zip(names, LINES * len(names)))):  # the small ones on top
         box = receptive_box(net, shape, name, unit)
         _around(axes, box, line, f"{name}: {_size(box.size)} pixels{_rest(rows[name], box)}")
     axes.set_title("what one unit of each layer sees", loc="left", fontsize=10)
-    beside.legend(handles=axes.patches[1::2], loc="center left", frameon=False, fontsize=9, handlelength=3, borderpad=0)
+    beside.legend(handles=axes.patches[:0:-2], loc="center left", frameon=False, fontsize=9, handlelength=3, borderpad=0)
     return finish(figure, path)
 
 
@@ -79,7 +79,7 @@ def effective_field(net, image, layer, unit=None, *, path=None):
     matplotlib Figure
     """
     box, moved = receptive_box(net, image.shape, layer, unit), input_gradient(net, image, layer, unit)
-    figure = new_figure((WIDTH, min(WIDTH / 2.3 * image.shape[1] / image.shape[2], 7) + 0.6))
+    figure = new_figure((WIDTH, max(2, min(WIDTH / 2.3 * image.shape[1] / image.shape[2], 7)) + 0.6))
     left, right = figure.subplots(1, 2)
     show_image(left, image)
     left.set_title(f"{layer} can see {_size(box.size)} pixels", loc="left", fontsize=10)

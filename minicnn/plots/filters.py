@@ -49,15 +49,17 @@ def filters(weights, start=None, *, path=None):
 def _tiles(weights, added):
     """Filters of one or three channels, one tile each: one sheet beside the other."""
     count, channels, height, width = weights.shape
-    sheets = {f"{count} filters of {height}×{width} pixels, {channels} channel{'s' * (channels > 1)}": weights, **added}
+    title = f"{count} filter{'s' * (count > 1)} of {height}×{width} pixels, {channels} channel{'s' * (channels > 1)}"
+    sheets = {title: weights, **added}
     columns = columns_for(count)
     rows = -(-count // columns)
-    figure = new_figure((7 * len(sheets), 7 * rows * (height + 1) / (columns * (width + 1)) + 0.4))
+    wide = min(7, max(3.5, 1.2 * columns))
+    figure = new_figure((wide * len(sheets), wide * rows * (height + 1) / (columns * (width + 1)) + 0.4))
     for axes, (title, values) in zip(figure.subplots(1, len(sheets), squeeze=False)[0], sheets.items()):
         tiles = _colours(values) if channels == 3 else paint(values[:, 0], largest_of(values, (1, 2, 3))[:, 0])
         axes.imshow(sheet(tiles, columns, paper=1.0 if channels == 3 else PAPER), interpolation="nearest")
         axes.set_axis_off()
-        axes.set_title(title, loc="left")
+        axes.set_title(title, loc="left", fontsize=12 if wide > 5 else 9)
     return figure
 
 
@@ -71,14 +73,16 @@ def _tables(weights, added):
     """Filters of many channels, a row for each filter: one table above the other."""
     count, channels, height, width = weights.shape
     rows, columns = min(count, ROWS), min(channels, COLUMNS)
-    tables = {f"filters {_some(rows, count)}, channels {_some(columns, channels)}, {height}×{width} pixels: "
+    tables = {f"filters {_some(rows, count)}, channels {_some(columns, channels)}, {height}×{width} pixels;\n"
               "blue negative, orange positive": weights, **added}
-    figure = new_figure((WIDTH, len(tables) * (0.7 + WIDTH * rows * (height + 1) / (columns * (width + 1)))))
+    pixel = min((WIDTH - 0.5) / (columns * (width + 1)), 0.6 / (max(height, width) + 1))  # inches
+    wide, tall = max(columns * (width + 1) * pixel + 0.5, 5.5), rows * (height + 1) * pixel + 0.95
+    figure = new_figure((wide, tall * len(tables)))
     for axes, (title, values) in zip(figure.subplots(len(tables), 1, squeeze=False)[:, 0], tables.items()):
         tiles = paint(values, largest_of(values, (1, 2, 3)))[:rows, :columns].reshape(rows * columns, height, width, 3)
         axes.imshow(sheet(tiles, columns, PAPER), interpolation="nearest")
         axes.set_title(title, loc="left", fontsize=10)
-        axes.set(xlabel="channel", ylabel="filter")
+        axes.set(xlabel="channel", ylabel="filter", anchor="W")
         axes.set_xticks(*_ticks(columns, width))
         axes.set_yticks(*_ticks(rows, height))
         axes.spines[:].set_visible(False)

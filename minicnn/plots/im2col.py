@@ -51,7 +51,7 @@ def im2col(image, kernel_size, stride=1, padding=0, dilation=1, ceil_mode=False,
 def _draw(image, matrix, inside, window):
     written = max(matrix.shape) <= READABLE
     channels = len(image)
-    figure = new_figure((WIDTH, max(0.19 * len(matrix), 1.7 * channels) + 0.8 if written else 4.2))
+    figure = new_figure((WIDTH, max(0.19 * len(matrix), 1.7 * channels) + 0.8 if written else 3.6))
     grid = figure.add_gridspec(channels, 2, width_ratios=(1, 2.6))
     limits = {"vmin": np.nanmin(image), "vmax": np.nanmax(image), "cmap": "viridis"}
     limits["interpolation"] = "nearest" if written else "auto"  # a large matrix has several numbers a pixel

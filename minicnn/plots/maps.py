@@ -20,6 +20,7 @@ from minicnn.plots.style import (
 )
 
 LABELS, BAR = 0.95, 0.5  # inches beside the maps: names on the left, colour bars on the right
+LINES = 0.46  # inches that three lines of a name need
 
 
 def feature_maps(net, image, layers=None, maps=range(12), *, path=None):
@@ -78,7 +79,7 @@ def _draw(image, rows, maps, together=True):
         raise ShapeError(f"a layer has no maps to draw: wanted outputs (N, C, H, W), and some C of {list(maps)}")
     scales = _scales(rows, together)
     tile = (WIDTH - LABELS - BAR) / len(maps)
-    heights = [1.2, *(min(1.2, tile * values.shape[1] / values.shape[2]) for _, _, values, _ in rows)]
+    heights = [1.2, *(max(LINES, min(1.2, tile * values.shape[1] / values.shape[2])) for _, _, values, _ in rows)]
     figure = new_figure((WIDTH, sum(heights) + 0.09 * len(heights)))
     panels = figure.subplots(len(heights), 1, height_ratios=heights)
     show_image(panels[0], image)
@@ -125,7 +126,7 @@ def _colour_bars(figure, panels, scales):
         largest = scales[start] or 1.0
         bar = figure.colorbar(
             ScalarMappable(Normalize(-largest, largest), signed_colours()), ax=list(panels[start:stop]), panchor=False,
-            fraction=0.03, pad=0.01, aspect=8 * (stop - start), ticks=[-largest, 0, largest], format="%.2g")
+            fraction=0.03, pad=0.01, aspect=8 * (stop - start), ticks=[-largest, 0, largest], format="%.3g")
         bar.ax.tick_params(labelsize=7, length=2, color=FAINT)
         bar.outline.set_visible(False)
 

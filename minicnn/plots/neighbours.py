@@ -4,7 +4,7 @@ import numpy as np
 
 from minicnn.errors import ShapeError
 from minicnn.plots.passes import outputs
-from minicnn.plots.style import BLUE, FAINT, INK, ORANGE, finish, new_figure, shorten, show_image
+from minicnn.plots.style import BLUE, FAINT, INK, ORANGE, finish, new_figure, shorten, show_image, shown
 
 
 def features(net, images, layer, batch_size=128):
@@ -83,13 +83,14 @@ def neighbours(images, features, queries, count=5, names=None, *, path=None):
     if len(images) != len(features):
         raise ShapeError(f"neighbours: got {len(images)} images and {len(features)} features")
     indices, distances = nearest(features, queries, count)
-    figure = new_figure((1.35 * (count + 1), 1.6 * len(queries) + 0.2))
+    tall = min(1.5, max(height / width for height, width, _ in (shown(images[i]).shape for i in {*queries, *indices.flat})))
+    figure = new_figure((1.35 * (count + 1), (1.3 * tall + 0.3) * len(queries) + 0.3))
     cells = figure.subplots(len(queries), count + 1, squeeze=False)
     for row, query, others, apart in zip(cells, queries, indices, distances):
-        _show(row[0], images[query], names[query] if names else f"image {query}", INK, "bold")
+        _show(row[0], images[query], shorten(names[query], 14) if names else f"image {query}", INK, "bold")
         for axes, i, distance in zip(row[1:], others, apart):
             same = names is None or names[i] == names[query]
-            mark = "" if names is None else f"{'✓' if same else '✗'} {shorten(names[i], 12)}, "
+            mark = "" if names is None else f"{'✓' if same else '✗'} {shorten(names[i], 11)}, "
             _show(axes, images[i], f"{mark}{distance:.3g}", FAINT if names is None else BLUE if same else ORANGE, "normal")
     figure.suptitle("the nearest by Euclidean distance of their features, which is written over each", x=0.01, ha="left",
                     fontsize=9)
@@ -98,4 +99,5 @@ def neighbours(images, features, queries, count=5, names=None, *, path=None):
 
 def _show(axes, image, title, colour, weight):
     show_image(axes, image)
+    axes.set_anchor("W")
     axes.set_title(title, loc="left", fontsize=8, color=colour, fontweight=weight, parse_math=False)

@@ -30,8 +30,9 @@ def occlusion_map(net, image, label, side, stride, batch_size=64):
     -------
     NumPy array (places down, places across)
     """
-    if side < 1 or stride < 1:
-        raise ShapeError(f"occlusion: got side {side!r} and stride {stride!r}, wanted ints >= 1")
+    if side < 1 or not 1 <= stride <= min(image.shape[1:]):
+        raise ShapeError(f"occlusion: got side {side!r} and stride {stride!r}, wanted ints >= 1 and a stride no larger "
+                         f"than the image, {image.shape}")
     rows, columns = (range(stride // 2, size, stride) for size in image.shape[1:])
     places = [(row, column) for row in rows for column in columns]
     found = []
@@ -60,7 +61,7 @@ def occlusion(net, image, label, side=32, stride=8, name=None, *, path=None):
     height, width = image.shape[1:]
     found = occlusion_map(net, image, label, side, stride)
     name = f"class {label}" if name is None else name
-    figure = new_figure((WIDTH, min(WIDTH / 2.3 * height / width, 7) + 0.6))
+    figure = new_figure((WIDTH, max(2, min(WIDTH / 2.3 * height / width, 7)) + 0.6))
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     show_image(left, image)
     left.set_title(f"{name}: {_probabilities(net, image[None], label)[0]:.1%}", loc="left", fontsize=10, parse_math=False)

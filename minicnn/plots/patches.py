@@ -101,7 +101,9 @@ def patches(net, images, layer, units=range(6), count=8, pictures=None, batch_si
     if len(pictures) != len(images) or size != images.shape[2:]:
         raise ShapeError(f"patches: got {len(pictures)} pictures of {size}, wanted {len(images)} of {images.shape[2:]}")
     side = max((max(peak.box.size) for of_unit in found for peak in of_unit), default=1)
-    figure = new_figure((WIDTH, 0.5 + len(found) * ((WIDTH - 0.7) / count + 0.2)))
+    count = min(count, len(images))
+    cell = min((WIDTH - 0.7) / count, 1.25)
+    figure = new_figure((max(cell * count + 0.7, 4.5), 0.4 + len(found) * (cell + 0.2)))
     for row, unit, of_unit in zip(figure.subplots(len(found), count, squeeze=False), units, found):
         for axes in row:
             axes.set_axis_off()
@@ -117,9 +119,10 @@ def _show(axes, picture, peak, side):
     height, width = peak.box.size
     axes.imshow(picture[peak.box.slices], interpolation="nearest")
     axes.set(xlim=((width - side - 1) / 2, (width + side - 1) / 2), ylim=((height + side - 1) / 2, (height - side - 1) / 2))
-    axes.set_title(f"{peak.value:.3g}", fontsize=7, color=FAINT, pad=2)
+    axes.text((width - 1) / 2, -0.5 - side / 40, f"{peak.value:.3g}", ha="center", va="bottom", fontsize=7, color=FAINT)
 
 
 def _name(axes, name, remark):
+    """The name beside a row, and in the place of its patches a remark, which needs no room in the first column."""
     axes.text(-0.1, 0.5, name, ha="right", va="center", fontsize=9, transform=axes.transAxes)
-    axes.text(0, 0.5, remark, va="center", fontsize=9, color=FAINT, transform=axes.transAxes)
+    axes.text(0, 0.5, remark, va="center", fontsize=9, color=FAINT, transform=axes.transAxes, in_layout=False)

@@ -29,10 +29,10 @@ def predictions(images, labels, probabilities, classes, top=5, *, path=None):
     -------
     matplotlib Figure
     """
-    count = len(images)
-    if not count or len(labels) != count or np.shape(probabilities) != (count, len(classes)):
+    count, probabilities = len(images), np.asarray(probabilities)
+    if not count or len(labels) != count or probabilities.shape != (count, len(classes)):
         raise ShapeError(f"predictions: got {count} images, {len(labels)} labels, probabilities of shape "
-                         f"{np.shape(probabilities)} and {len(classes)} classes")
+                         f"{probabilities.shape} and {len(classes)} classes")
     top = min(top, len(classes))
     columns = max(2, math.ceil(math.sqrt(1.8 * count)))
     rows = -(-count // columns)
@@ -49,7 +49,9 @@ def _prediction(axes, image, label, probabilities, classes, top):
     best = np.argsort(-probabilities, kind="stable")[:top]
     right = best[0] == label
     name = shorten(classes[label], 18)
-    axes.imshow(shown(image), extent=_extent(image))
+    picture = shown(image)
+    wide, tall = np.array(picture.shape[1::-1]) / max(picture.shape[:2])  # 1 for the longer side
+    axes.imshow(picture, extent=(0.5 - wide / 2, 0.5 + wide / 2, 0, tall))
     axes.set_title(f"✓ {name}" if right else f"✗ is {name}", loc="left", fontsize=10,
                    color=BLUE if right else ORANGE, fontweight="bold", parse_math=False)
     for line, k in enumerate(best):
@@ -58,11 +60,4 @@ def _prediction(axes, image, label, probabilities, classes, top):
         axes.barh(bottom, probabilities[k], height=0.1, align="edge", color=colour)
         axes.text(0.02, bottom + 0.05, shorten(classes[k], 24), va="center", fontsize=8, color=INK, parse_math=False)
         axes.text(0.99, bottom + 0.05, f"{probabilities[k]:.0%}", va="center", ha="right", fontsize=8, color=INK)
-    axes.set(xlim=(-0.01, 1.01), ylim=(-BAR * top - 0.03, 1.01), aspect="equal")
-
-
-def _extent(image):
-    """(left, right, bottom, top) of an image that fits the unit square."""
-    height, width = shown(image).shape[:2]
-    wide, tall = width / max(height, width), height / max(height, width)
-    return 0.5 - wide / 2, 0.5 + wide / 2, 1 - tall, 1
+    axes.set(xlim=(-0.01, 1.01), ylim=(-BAR * top - 0.03, tall + 0.01), aspect="equal", anchor="N")

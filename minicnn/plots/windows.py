@@ -48,7 +48,7 @@ def windows(layer, image, *, path=None):
         raise ShapeError(f"windows: {layer} has no window, wanted a convolution or a pooling")
     size = shown(image).shape[:2]
     axes = layer.window.rows, layer.window.columns
-    figure = new_figure((WIDTH, min(WIDTH / 2.3 * size[0] / size[1], 7) + 1.1))
+    figure = new_figure((WIDTH, max(2, min(WIDTH / 2.3 * size[0] / size[1], 7)) + 0.8))
     left, right = figure.subplots(1, 2)
     _geometry(left, layer.window, image, size)
     sentences = [f"{name}: {_sentence(*one)}" for name, *one in zip(("rows", "columns"), axes, size)]
@@ -57,8 +57,9 @@ def windows(layer, image, *, path=None):
     heat = right.imshow(counts, cmap=counting_colours(), vmin=0, interpolation="nearest")
     right.set(xticks=[], yticks=[])
     right.set_title(f"each pixel is read by {_range(counts)}", loc="left", fontsize=8)
-    figure.colorbar(heat, ax=right, fraction=0.04, pad=0.02, label="windows", format="%d",
-                    ticks=np.unique(np.linspace(0, counts.max(), 10).astype(int))).outline.set_visible(False)
+    bar = figure.colorbar(heat, ax=right, fraction=0.04, pad=0.02, label="windows")
+    bar.locator.set_params(integer=True, min_n_ticks=1)
+    bar.outline.set_visible(False)
     return finish(figure, path)
 
 
