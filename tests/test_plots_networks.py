@@ -107,6 +107,18 @@ def test_lines_are_the_values_and_share_colours_and_axes():
     assert second.lines[0].get_linestyle() == b.get_linestyle() != a.get_linestyle()
     assert first.get_ylim() == second.get_ylim() and (first.get_xscale(), first.get_yscale()) == ("linear", "log")
     assert [text.get_text() for text in first.get_legend().get_texts()] == ["a", "b"]
+    assert second.get_xticks().tolist() == [0, 1, 10, 20, 40]
+
+
+@pytest.mark.parametrize("values, ticks", [
+    ([0.3, 8], ["0.5", "1", "2", "5"]), ([1e-3, 10], ["0.001", "0.01", "0.1", "1", "10"])])
+def test_logarithmic_axes_have_plain_numbers(values, ticks):
+    figure = plots.lines({"": {"a": (range(20), values * 10)}}, log="y")
+    axes = figure.axes[0]
+    figure.canvas.draw()
+    low, high = axes.get_ylim()
+    shown = zip(axes.yaxis.get_majorticklocs(), axes.yaxis.get_majorticklabels())
+    assert [label.get_text() for place, label in shown if low <= place <= high] == ticks and len(axes.get_xticks()) < 20
 
 
 @pytest.mark.parametrize("panels, log, wanted", [

@@ -8,6 +8,7 @@ from minicnn.plots.style import AMBER, BLUE, GREEN, GRID, INK, ORANGE, PURPLE, W
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, INK, AMBER)
 LINES, MARKERS = ("-", "--", ":", "-."), "os^Dv*"
 FEW = 30  # so many points of a line have a marker each
+TICKS = 12  # so many different x have a tick each
 
 
 def lines(panels, xlabel="", ylabel="", *, log="", path=None):
@@ -43,7 +44,8 @@ def lines(panels, xlabel="", ylabel="", *, log="", path=None):
                                      panels.items()):
         for name, values in curves.items():
             _line(axes, name, values, names.index(name))
-        _dress(axes, title, xlabel, log)
+        _dress(axes, title, xlabel)
+    _scale(figure.axes, log)
     figure.axes[0].set_ylabel(ylabel)
     return finish(figure, path)
 
@@ -57,14 +59,27 @@ def _line(axes, name, values, place):
               marker=MARKERS[place % len(MARKERS)] if len(y) <= FEW else None)
 
 
-def _dress(axes, title, xlabel, log):
-    if "x" in log:
-        axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_formatter("{x:g}")
-    if "y" in log:
-        axes.set_yscale("log")
+def _dress(axes, title, xlabel):
     axes.set_title(title, loc="left", fontsize=10)
     axes.set_xlabel(xlabel)
     axes.grid(color=GRID)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9)
+
+
+def _scale(panels, log):
+    """Logarithmic axes with plain numbers, and a tick at each x if there are few."""
+    from matplotlib.ticker import LogLocator
+
+    axes = panels[0]  # which the others share their axes with
+    if "x" in log:
+        axes.set_xscale("log")
+    if "y" in log:
+        axes.set_yscale("log")
+        low, high = axes.get_ylim()
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,)))
+        axes.yaxis.set_major_formatter("{x:g}")
+    xs = np.unique(np.concatenate([line.get_xdata() for panel in panels for line in panel.lines]))
+    if len(xs) <= TICKS:
+        axes.set_xticks(xs, [f"{x:g}" for x in xs])
+    axes.minorticks_off()
