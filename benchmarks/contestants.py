@@ -1,6 +1,7 @@
 """The libraries that the benchmarks compare: each trains, or applies, the same network on the same random images."""
 
 import importlib.util
+import io
 import sys
 from pathlib import Path
 
@@ -97,6 +98,25 @@ class Both(PyTorch):
     channels_last = compiled = True
 
 
+class OnnxRuntime:
+    """The network exported from PyTorch, applied by ONNX Runtime; it does not train."""
+
+    package = "onnxruntime"
+
+    def __init__(self, recipe, batch):
+        import onnxruntime
+        import torch
+
+        eager, model = PyTorch(recipe, batch), io.BytesIO()
+        torch.onnx.export(eager.net.eval(), (eager.images,), model, dynamo=False)
+        self.session = onnxruntime.InferenceSession(model.getvalue(), providers=["CPUExecutionProvider"])
+        self.inputs = {self.session.get_inputs()[0].name: eager.images.numpy()}
+        self.facts = {"version": onnxruntime.__version__}
+
+    def inference(self):
+        self.session.run(None, self.inputs)
+
+
 def put_back_names():
     """Names that NumPy had when Chainer and DeZero were written; this process runs nothing else."""
     import numpy as np
@@ -176,13 +196,14 @@ class DeZero:
 
 
 CONTESTANTS = {"minicnn": Minicnn, "PyTorch": PyTorch, "PyTorch, channels last": ChannelsLast, "PyTorch, compiled": Compiled,
-               "PyTorch, channels last, compiled": Both, "Chainer": Chainer, "DeZero": DeZero}
+               "PyTorch, channels last, compiled": Both, "ONNX Runtime": OnnxRuntime, "Chainer": Chainer, "DeZero": DeZero}
 
 
-def can_run(name, recipe):
-    """Is its library installed, and has all that the recipe needs?"""
+def can_run(name, recipe, task):
+    """Is its library installed, and has all that the recipe and the task need?"""
     contestant = CONTESTANTS[name]
-    return importlib.util.find_spec(contestant.package) is not None and recipe in getattr(contestant, "recipes", [recipe])
+    return (importlib.util.find_spec(contestant.package) is not None and recipe in getattr(contestant, "recipes", [recipe])
+            and hasattr(contestant, task))
 
 
 def torch_layer(layer):

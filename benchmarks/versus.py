@@ -1,12 +1,13 @@
-"""AlexNet in minicnn beside PyTorch, Chainer and DeZero, where they are installed: seconds, peak memory, share of sgemm.
+"""AlexNet in minicnn beside PyTorch, ONNX Runtime, Chainer and DeZero, where they are installed: seconds, memory, GFLOP/s.
 
     python benchmarks/versus.py                        # a training step of the single column at batch 128
     python benchmarks/versus.py --recipe torchvision --inference
     python benchmarks/versus.py --best                 # also PyTorch with channels last, compiled, and both
     python benchmarks/versus.py --best --write         # and keep the table in benchmarks/results/
 
-Each contestant runs in a process of its own, so that its peak memory is its own; they take turns, step by step, so that a
-machine that slows down slows all of them. All do the same arithmetic in float32 on all cores.
+Each contestant runs in a process of its own, so that its peak memory is its own; they take turns, step by step (of short
+steps half a second), so that a machine that slows down slows all of them. All do the same arithmetic in float32 on all
+cores.
 """
 
 import argparse
@@ -22,17 +23,24 @@ from contestants import CONTESTANTS, can_run
 from machine import ENVIRONMENT, describe, sgemm_peak
 
 RESULTS = Path(__file__).parent / "results"
+TURN = 0.5  # seconds: short steps are repeated, so that caches and threads are as warm as in a loop of such steps
 
 
 def serve(contestant, task):
-    """A contestant's own process: one step for every line on standard input, its seconds and peak memory as an answer."""
+    """A contestant's own process: a turn for every line on standard input, seconds a step and peak memory as an answer."""
     print(json.dumps(contestant.facts), flush=True)
     for _ in sys.stdin:
-        start = time.perf_counter()
-        getattr(contestant, task)()
-        seconds = time.perf_counter() - start
+        seconds = [timed(getattr(contestant, task))]
+        while sum(seconds) < TURN:
+            seconds.append(timed(getattr(contestant, task)))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        print(json.dumps({"seconds": seconds, "peak": peak}), flush=True)
+        print(json.dumps({"seconds": statistics.median(seconds), "peak": peak}), flush=True)
+
+
+def timed(function):
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
 
 
 class Child:
@@ -60,7 +68,7 @@ class Child:
 
 def compare(args, task):
     """Let the contestants take turns; [Child], and the peak of the matrix product."""
-    names = [name for name in CONTESTANTS if can_run(name, args.recipe) and (args.best or "," not in name)]
+    names = [name for name in CONTESTANTS if can_run(name, args.recipe, task) and (args.best or "," not in name)]
     children = [Child(name, args, task) for name in names]
     for number in range(args.rounds + 1):
         for child in children:

@@ -82,6 +82,14 @@ def test_dropout_of_nearly_everything_has_a_threshold_beyond_32_bits():
     assert not keep.any() and not wanted.any()
 
 
+def test_dropout_keeps_what_is_just_at_the_threshold():
+    key, x = [3, 4], np.ones(41, np.float32)
+    words = np.random.Philox(key=np.array(key, np.uint64)).random_raw(21).view(np.uint32)
+    for place in (0, 7, 8, 40):
+        check("dropout", x, int(words[place]) / 2**32, key)
+        assert fetch(backends.get("cupy").dropout(send(x), int(words[place]) / 2**32, key)[1])[place]
+
+
 @pytest.mark.parametrize("n", EDGES)
 def test_rungs_of_dropout_are_the_same(n):
     x, key, p = normal(n, dtype=np.float32), [7, 8], 0.3

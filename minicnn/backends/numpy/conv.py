@@ -54,7 +54,8 @@ def conv2d_fastest(shape, channels_out, window, groups=1):
     pixels = math.prod(window.output_size(shape[2:]))
     if not conv_winograd.refusal(window):
         # transforms are paid a channel, those of the kernels a piece; what they save grows with the taps
-        if taps >= 9 and taps * min(c, o) >= 500 and taps * pixels * parallel.share(n) >= 3000:
+        images = conv_winograd.images_wanted(shape, conv_winograd.tiles_of(window, shape[2:]))
+        if taps >= 9 and taps * min(c, o) >= 500 and taps * pixels * images >= 3000:
             return "winograd"
     elif taps >= 25 and n * pixels >= 3000 and n * pixels * c * o >= 3e6:
         return "fft"  # the same, but the kernels' spectra are paid once

@@ -9,18 +9,22 @@ A piece is a few small images or a band of rows of one large image (at least one
 Y take at most `COLUMN_BYTES` whatever the batch. Backward computes the columns anew: that costs far less than keeping them
 (2.1 GiB for AlexNet at batch 128).
 
+A single image has too few windows to repay that W and Y are turned: there forward is Y = W·X + b, (O, P), with the columns
+as X (K, P), and W and Y as they lie in memory.
+
 Chellapilla, Puri, Simard 2006, "High performance convolutional neural networks for document processing".
 """
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from minicnn.backends.numpy import parallel
 from minicnn.backends.numpy.arrays import empty
 from minicnn.backends.numpy.im2col import columns, interior, padded_shape, scatter
 
 COLUMN_BYTES = 9 * 2**20  # conv2 of AlexNet, the largest for its maps, just fits as one piece
-PIECES = 4  # a single image is cut into so many pieces, for several threads to work on: into bands …
-PIXELS = 160  # … of at least so many pixels, which repay BLAS for repacking W, and then by output maps
+PIECES = 4  # a few images are cut into so many pieces, for several threads to work on: into bands …
+PIXELS = 80  # … of at least so many pixels, which repay BLAS for repacking W
 
 
 def refusal(window):
@@ -63,21 +67,43 @@ def _as_matrix(w):
 
 def forward(x, w, b, y, window):
     """y (N, O, OH, OW) ← x (N, C, H, W) ⋆ w (O, C, KH, KW) + b (O,) or None."""
-    matrix = _as_matrix(w)
+    matrix = w.reshape(len(w), -1) if len(x) == 1 else _as_matrix(w)
     oh, ow = y.shape[2:]
     images, rows = _piece_size(len(x), oh, ow, sum(matrix.shape), x.itemsize)
 
-    pieces = [(*n, *r) for n in parallel.ranges(len(x), images) for r in parallel.ranges(oh, rows)]
-    maps = parallel.ranges(len(w), -(-len(w) * len(pieces) // PIECES))
+    def band_of_one(start, stop, top, bottom):
+        cols = _columns_of_one(x[0], window, top, bottom)                                       # (K, P)
+        band = y[0, :, top:bottom].reshape(len(w), -1)                                          # (O, P)
+        np.matmul(matrix, cols, out=band)
+        if b is not None:
+            band += b[:, None]
 
-    def piece(start, stop, top, bottom, first, last):
+    def piece(start, stop, top, bottom):
         cols = _matrix_of_columns(x[start:stop], window, top, bottom)                           # (P, K)
-        out = parallel.scratch("conv y", (len(cols), last - first), y.dtype)                    # (P, O)
-        np.matmul(cols, matrix[first:last].T, out=out)
-        pixels = y[start:stop, first:last, top:bottom].transpose(0, 2, 3, 1)
-        np.add(out.reshape(pixels.shape), 0 if b is None else b[first:last], out=pixels)
+        out = np.matmul(cols, matrix.T, out=parallel.scratch("conv y", (len(cols), len(w)), y.dtype))    # (P, O)
+        pixels = y[start:stop, :, top:bottom].transpose(0, 2, 3, 1)
+        np.add(out.reshape(pixels.shape), 0 if b is None else b, out=pixels)
 
-    parallel.run(piece, [(*where, *which) for where in pieces for which in maps])
+    pieces = [(*n, *r) for n in parallel.ranges(len(x), images) for r in parallel.ranges(oh, rows)]
+    parallel.run(band_of_one if len(x) == 1 else piece, pieces)
+
+
+def _columns_of_one(x, window, top, bottom):
+    """The columns (C·KH·KW, P) of output rows top … bottom of an image (C, H, W), in a buffer of this thread."""
+    (sh, sw), (dh, dw) = window.stride, window.dilation
+    _, _, width, c = padded_shape((1, *x.shape), window)
+    first, left = top * sh - window.rows.before, window.columns.before  # row 0 of `padded` is row `first` of x
+    height = (bottom - top - 1) * sh + window.rows.extent
+    padded = parallel.scratch("im2col padded", (c, height, width), x.dtype)
+    padded[...] = 0
+    part = x[:, max(0, first):max(0, first + height)]
+    padded[:, max(0, -first):max(0, -first) + part.shape[1], left:left + x.shape[2]] = part
+    shape = c, *window.kernel, bottom - top, window.columns.output_size(x.shape[2])
+    channel, row, column = padded.strides
+    strides = channel, row * dh, column * dw, row * sh, column * sw
+    cols = parallel.scratch("im2col columns", shape, x.dtype)
+    np.copyto(cols, as_strided(padded, shape, strides, writeable=False))
+    return cols.reshape(-1, shape[3] * shape[4])
 
 
 def backward(dy, x, w, dx, window):

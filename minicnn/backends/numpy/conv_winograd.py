@@ -39,7 +39,8 @@ from minicnn.windows import Axis, Window
 
 OUTPUTS = {1: 1, 2: 4, 3: 4, 4: 3, 5: 3}  # m for each r: larger tiles save products and lose digits
 POINTS = [Fraction(point) for point in ("0", "1", "-1", "2", "-1/2", "-2")]  # and ∞; a tile takes the first n − 1
-PIECE_BYTES = 18 * 2**20  # of V and M: each of their K products wants a hundred tiles or more
+PIECE_BYTES = 18 * 2**20  # of V and M: each of their K products wants a hundred tiles or more …
+TILES, PIECES = 64, 4  # … and at least so many, if that leaves so many pieces for the threads
 
 
 def refusal(window):
@@ -52,7 +53,7 @@ def refusal(window):
 
 def workspace(shape, channels_out, window, itemsize):
     """Bytes of the buffers in the backward pass (the larger one): U and sums of dg, and what one thread holds at a time."""
-    tiles = _tiles(window, shape[2:])
+    tiles = tiles_of(window, shape[2:])
     images = _images_a_piece(shape, channels_out, tiles, itemsize)
     count = images * math.prod(tiles.output_size(shape[2:]))
     places, outputs, taps = (math.prod(sides) for sides in (tiles.kernel, tiles.stride, window.kernel))
@@ -64,7 +65,7 @@ def workspace(shape, channels_out, window, itemsize):
 def forward(x, w, b, y, window):
     """y (N, O, OH, OW) ← x (N, C, H, W) ⋆ w (O, C, KH, KW) + b (O,) or None."""
     at, g, bt = _transforms(window.kernel, x.dtype)
-    tiles = _tiles(window, x.shape[2:])
+    tiles = tiles_of(window, x.shape[2:])
     u = _transform_kernels(w.transpose(1, 0, 2, 3), g)                                          # (K, C, O)
 
     def piece(start, stop):
@@ -79,7 +80,7 @@ def forward(x, w, b, y, window):
 def backward(dy, x, w, dx, window):
     """dw (O, C, KH, KW); fills dx (N, C, H, W) unless it is None."""
     at, g, bt = _transforms(window.kernel, x.dtype)
-    tiles = _tiles(window, x.shape[2:])
+    tiles = tiles_of(window, x.shape[2:])
     ut = _transform_kernels(w, g)                                                               # (K, O, C)
 
     def piece(start, stop):
@@ -97,7 +98,7 @@ def backward(dy, x, w, dx, window):
     return parallel.run_and_add(piece, len(x), images).transpose(0, 2, 1).reshape(w.shape)
 
 
-def _tiles(window, size):
+def tiles_of(window, size):
     """The tiles of images of this size: a window of n × n pixels that moves by m."""
     return Window(*map(_tile, (window.rows, window.columns), size))
 
@@ -111,7 +112,13 @@ def _tile(axis, pixels):
 
 def _images_a_piece(shape, channels_out, tiles, itemsize):
     elements = math.prod(tiles.kernel) * math.prod(tiles.output_size(shape[2:])) * (shape[1] + channels_out)
-    return max(1, min(PIECE_BYTES // (elements * itemsize), parallel.share(shape[0], elements)))
+    return max(1, min(PIECE_BYTES // (elements * itemsize), images_wanted(shape, tiles, elements)))
+
+
+def images_wanted(shape, tiles, elements=parallel.LEAST):
+    """How many images (N, C, H, W), of so many numbers each in V and M, fill a piece with tiles, were memory no matter."""
+    count = math.prod(tiles.output_size(shape[2:]))
+    return max(parallel.share(shape[0], elements), min(-(-TILES // count), -(-shape[0] // PIECES)))
 
 
 def _transform_kernels(w, g):

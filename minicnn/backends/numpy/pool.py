@@ -22,31 +22,61 @@ def max_pool2d(x, window, need_argmax=True):
     y (N, C, OH, OW); argmax uint8 or uint16 of the same shape (None if not needed). A NaN in a window is its maximum.
     """
     y = empty((*x.shape[:2], *window.output_size(x.shape[2:])), x.dtype)
-    argmax = empty(y.shape, np.min_scalar_type(math.prod(window.kernel))) if need_argmax else None
+    if not need_argmax:
+        _run_on_maps(lambda grid, x, y: _maximum_of_maxima(window, x, y), window, x, y)
+        return y, None
+    argmax = empty(y.shape, np.min_scalar_type(math.prod(window.kernel)))
 
     def piece(grid, x, y, argmax):
         phases = grid.split(x, -np.inf)
         best = parallel.scratch("pool best", (grid.length,), x.dtype)
-        where = parallel.scratch("pool where", (grid.length,), argmax.dtype) if need_argmax else None
+        where = parallel.scratch("pool where", (grid.length,), argmax.dtype)
         _maximum(grid, phases, best, where)
         y[...] = grid.crop(best)
-        if need_argmax:
-            if not y.min() > -np.inf:
-                _settle_infinities(grid, x, best, where)
-            argmax[...] = grid.crop(where)
+        if not y.min() > -np.inf:
+            _settle_infinities(grid, x, best, where)
+        argmax[...] = grid.crop(where)
 
     _run_on_maps(piece, window, x, y, argmax)
     return y, argmax
 
 
+def _maximum_of_maxima(window, x, y):
+    """y ← the maxima over the columns of the maxima over the rows of each window: KH + KW passes instead of KH·KW."""
+    (rows, columns), (oh, ow) = (window.rows, window.columns), y.shape[1:]
+    heights, widths = (slice(axis.before, axis.before + size) for axis, size in zip((rows, columns), x.shape[1:]))
+    needed = tuple(max(s.stop, (out - 1) * axis.stride + axis.extent)
+                   for s, out, axis in zip((heights, widths), (oh, ow), (rows, columns)))
+    if needed != x.shape[1:]:
+        padded = parallel.scratch("pool phases", (len(x), *needed), x.dtype)
+        padded[...] = -np.inf
+        padded[:, heights, widths] = x
+        x = padded
+    tall = _maximum_over_taps(x, rows, oh, 1, parallel.scratch("pool best", (len(x), oh, needed[1]), x.dtype))
+    _maximum_over_taps(tall, columns, ow, 2, y)
+
+
+def _maximum_over_taps(x, axis, outputs, dimension, out):
+    """out[…, p, …] = max over the taps i of x[…, p·stride + i·dilation, …]"""
+    taps = []
+    for start in range(0, axis.extent, axis.dilation):
+        index = [slice(None)] * 3
+        index[dimension] = slice(start, start + (outputs - 1) * axis.stride + 1, axis.stride)
+        taps.append(x[tuple(index)])
+    out[...] = taps[0]
+    for values in taps[1:]:
+        np.maximum(out, values, out=out)
+    return out
+
+
 def _run_on_maps(function, window, x, *arrays):
     """Call `function(grid, maps of x, matching maps of the arrays)` for pieces of the maps, spread over the threads."""
-    pixels, *others = (None if array is None else array.reshape(-1, *array.shape[2:]) for array in (x, *arrays))
+    pixels, *others = (array.reshape(-1, *array.shape[2:]) for array in (x, *arrays))
     step = parallel.piece_size(len(pixels), pixels[0].size)
 
     def piece(start, stop):
         grid = _Grid((stop - start, *pixels.shape[1:]), window)
-        function(grid, pixels[start:stop], *(None if array is None else array[start:stop] for array in others))
+        function(grid, pixels[start:stop], *(array[start:stop] for array in others))
 
     parallel.run(piece, parallel.ranges(len(pixels), step))
 
@@ -54,15 +84,12 @@ def _run_on_maps(function, window, x, *arrays):
 def _maximum(grid, phases, best, where):
     for tap, values in grid.taps(phases):
         if tap == 0:
-            best[...] = values
-            if where is not None:
-                where[...] = 0
+            best[...], where[...] = values, 0
             continue
-        if where is not None:
-            larger = np.greater(values, best, out=parallel.scratch("pool larger", values.shape, np.bool_))
-            number = parallel.scratch("pool number", values.shape, where.dtype)
-            np.multiply(larger.view(np.uint8), where.dtype.type(tap), out=number)
-            np.maximum(where, number, out=where)  # = tap where strictly larger: the first maximum keeps a tie
+        larger = np.greater(values, best, out=parallel.scratch("pool larger", values.shape, np.bool_))
+        number = parallel.scratch("pool number", values.shape, where.dtype)
+        np.multiply(larger.view(np.uint8), where.dtype.type(tap), out=number)
+        np.maximum(where, number, out=where)  # = tap where strictly larger: the first maximum keeps a tie
         np.maximum(best, values, out=best)  # NaN wins here, but is not 'larger'
 
 
