@@ -8,6 +8,7 @@ from minicnn import backends, weights
 from minicnn.errors import ShapeError, StateError
 from minicnn.initialisers import generator
 from minicnn.layers.base import Layer
+from minicnn.memory import Advice
 
 
 class Sequential(Layer):
@@ -102,18 +103,21 @@ class Sequential(Layer):
     # --- the two passes -------------------------------------------------------------------------------------------
 
     def _forward(self, ops, x, training):
-        for layer in self:
-            x = layer.forward(x)
-        return x, None
+        with Advice(self, x.shape, ops.bytes_in_use()) as advice:
+            for layer in self:
+                x = layer.forward(x)
+        return x, advice
 
-    def _backward(self, ops, dy, kept, need_dx):
-        for i, layer in reversed(list(enumerate(self))):
-            dy = layer.backward(dy, need_dx=need_dx or i > 0)
+    def _backward(self, ops, dy, advice, need_dx):
+        with advice:
+            for i, layer in reversed(list(enumerate(self))):
+                dy = layer.backward(dy, need_dx=need_dx or i > 0)
         return dy, {}
 
     def _infer(self, ops, x):
-        for layer in self:
-            x = layer.infer(x)
+        with Advice(self, x.shape, ops.bytes_in_use(), training=False):
+            for layer in self:
+                x = layer.infer(x)
         return x
 
     def predict(self, x, batch_size=128):
@@ -200,9 +204,14 @@ class Sequential(Layer):
             layer.check_move(backend)
 
     def to(self, backend):
+        before = self.backend
         super().to(backend)
-        for layer in self:
-            layer.to(backend)
+        try:
+            for layer in self:
+                layer.to(backend)
+        except MemoryError:
+            self.to(before)  # those that have moved
+            raise
         return self
 
     # --- how it shows ---------------------------------------------------------------------------------------------

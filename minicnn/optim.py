@@ -29,11 +29,10 @@ class _Optimiser:
             parameter.zero_grad()
 
     def step(self):
-        """Update every parameter that has a gradient."""
-        for parameter, state in zip(self.parameters, self._state):
-            if parameter.grad is not None:
-                ops = self._follow(parameter, state)
-                self._update(ops, parameter, *(state[slot] for slot in self.slots))
+        """Update every parameter that has a gradient; all of them, or none if there is no memory for the state."""
+        due = [(parameter, state) for parameter, state in zip(self.parameters, self._state) if parameter.grad is not None]
+        for (parameter, state), ops in zip(due, [self._follow(*pair) for pair in due]):
+            self._update(ops, parameter, *(state[slot] for slot in self.slots))
 
     def _follow(self, parameter, state):
         """Make the state where it is missing, and bring it to the backend and dtype of its parameter."""
@@ -172,12 +171,12 @@ class Adam(_Optimiser):
 
     def step(self):
         """Update every parameter that has a gradient."""
-        self.steps += 1
         super().step()
+        self.steps += 1
 
     def _update(self, ops, p, m, v):
         lr, decay = float(self.lr * p.lr_mult), float(self.weight_decay * p.decay_mult)
-        ops.adam_update(p.data, p.grad, m, v, self.steps, lr, self.betas, self.eps, decay)
+        ops.adam_update(p.data, p.grad, m, v, self.steps + 1, lr, self.betas, self.eps, decay)
 
     def state_dict(self):
         """{"m.conv1.weight": array, "v.conv1.weight": array, …, "step": array}: copies, always NumPy arrays."""

@@ -60,10 +60,11 @@ def winograd_can(case):
 
 
 def each_algorithm(cases):
-    """Parametrize "case, algorithm" with all pairs that are not refused."""
+    """Parametrize "case, algorithm" with all pairs that are not refused, on NumPy; test_gpu_conv.py has the GPU's."""
     pairs = {f"{algorithm}, {name}": (case, algorithm) for algorithm in ALGORITHMS for name, case in cases.items()
              if algorithm != "winograd" or winograd_can(case)}  # fmt: skip
-    return pytest.mark.parametrize("case, algorithm", pairs.values(), ids=pairs.keys())
+    parametrize = pytest.mark.parametrize("case, algorithm", pairs.values(), ids=pairs.keys())
+    return lambda test: pytest.mark.numpy_only(parametrize(test))
 
 
 @each_algorithm(CASES)
@@ -146,6 +147,7 @@ LARGE_ALGORITHMS = [(name, algorithm) for name in LARGE for algorithm in ALGORIT
                     if algorithm != "winograd" or name in ("several images a piece, several pieces a share", "large batch")]
 
 
+@pytest.mark.numpy_only
 @pytest.mark.parametrize("name, algorithm", LARGE_ALGORITHMS)
 def test_work_cut_into_pieces_equals_one_product_a_tap(name, algorithm):
     """Buffers are bounded, so a large image or batch is cut; no seam may show."""
@@ -159,6 +161,7 @@ def test_work_cut_into_pieces_equals_one_product_a_tap(name, algorithm):
     )
 
 
+@pytest.mark.numpy_only
 def test_one_product_a_tap_equals_loops():
     """The oracle of large images is checked by the oracle of small ones."""
     x, w, b = normal(2, 2, 9, 11), normal(3, 2, 3, 2, seed=1), normal(3, seed=2)
@@ -172,6 +175,7 @@ def test_one_product_a_tap_equals_loops():
         assert_close(one, loops, 1e-13)
 
 
+@pytest.mark.numpy_only
 @pytest.mark.usefixtures("new_memory")
 @pytest.mark.parametrize("algorithm", ["auto", "direct", "im2col", "fft"])
 def test_buffers_are_bounded_and_not_kept(algorithm):
@@ -191,7 +195,7 @@ def test_buffers_are_bounded_and_not_kept(algorithm):
 
 def test_weight_gradient_is_the_sum_over_the_batch_not_the_mean():
     layer, x, _ = build(CASES["plain"])
-    dy = normal(*layer(x).shape, seed=3)
+    dy = normal(*layer.output_shape(x.shape), seed=3)
     _, _, once = run(layer, x, dy)
     _, _, thrice = run(layer, np.concatenate([x] * 3), np.concatenate([dy] * 3))
     for name in once:
@@ -201,7 +205,7 @@ def test_weight_gradient_is_the_sum_over_the_batch_not_the_mean():
 def test_output_size_counts_the_padding():
     layer = Conv2d(1, 1, 3, padding=1)
     assert layer.output_shape((1, 1, 5, 4)) == (1, 1, 5, 4)
-    assert layer(np.ones((1, 1, 5, 4), np.float32)).shape == (1, 1, 5, 4)
+    assert layer(send(np.ones((1, 1, 5, 4), np.float32))).shape == (1, 1, 5, 4)
 
 
 def test_paddings_are_top_bottom_left_right():
@@ -231,18 +235,18 @@ def test_224_gives_55_as_if_three_zeros_lay_below_and_to_the_right():
 
 def test_wrong_number_of_channels_is_refused_with_both_numbers():
     with pytest.raises(ShapeError, match=r"(?s)(?=.*3)(?=.*5)"):
-        Conv2d(3, 4, 2)(np.zeros((2, 5, 6, 7), np.float32))
+        Conv2d(3, 4, 2)(send(np.zeros((2, 5, 6, 7), np.float32)))
 
 
 @pytest.mark.parametrize("shape", [(3, 6, 7), (2, 3, 6), (1, 2, 3, 6, 7), (3,)])
 def test_wrong_rank_is_refused(shape):
     with pytest.raises(ShapeError):
-        Conv2d(3, 4, 2)(np.zeros(shape, np.float32))
+        Conv2d(3, 4, 2)(send(np.zeros(shape, np.float32)))
 
 
 def test_kernel_that_does_not_fit_is_refused():
     with pytest.raises(ShapeError):
-        Conv2d(3, 4, (5, 2))(np.zeros((2, 3, 4, 7), np.float32))
+        Conv2d(3, 4, (5, 2))(send(np.zeros((2, 3, 4, 7), np.float32)))
     with pytest.raises(ShapeError):
         Conv2d(3, 4, 2, dilation=(1, 7)).output_shape((2, 3, 4, 7))
 
@@ -271,6 +275,7 @@ def test_settings_without_sense_are_refused(options):
         Conv2d(**{"in_channels": 3, "out_channels": 10, "kernel_size": 3, **options})
 
 
+@pytest.mark.numpy_only
 def test_an_algorithm_that_was_asked_for_is_part_of_the_layer():
     """`repr` says it, copies and conversions keep it, and weights do not know of it."""
     asked, auto = Conv2d(3, 4, 3, seed=0, algorithm="fft"), Conv2d(3, 4, 3, seed=0)
@@ -291,6 +296,6 @@ def test_arguments_by_position_are_those_of_the_contract():
 
 def test_dy_of_another_shape_is_refused():
     layer = Conv2d(3, 4, 2)
-    layer(np.zeros((2, 3, 6, 7), np.float32))
+    layer(send(np.zeros((2, 3, 6, 7), np.float32)))
     with pytest.raises(ShapeError):
-        layer.backward(np.zeros((2, 4, 6, 7), np.float32))
+        layer.backward(send(np.zeros((2, 4, 6, 7), np.float32)))

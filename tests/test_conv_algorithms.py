@@ -13,8 +13,6 @@ from minicnn.backends.numpy import arrays, conv, conv_direct, conv_fft, conv_im2
 from minicnn.errors import ShapeError
 from minicnn.windows import Window
 
-pytestmark = pytest.mark.every_backend
-
 ALL = ("direct", "im2col", "winograd", "fft")
 
 

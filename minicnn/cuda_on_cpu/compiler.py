@@ -17,12 +17,15 @@ from minicnn.errors import BackendError
 INCLUDE = Path(__file__).with_name("include")
 
 _FLAGS = ("-std=c++17", "-g1", "-fPIC", "-shared", "-fvisibility=hidden", "-ffp-contract=off", "-U_FORTIFY_SOURCE",
-          "-Wall", "-Wno-unknown-pragmas", "-Wno-unused")
-SANITIZERS = {
-    None: ("-O2",),
-    "address": ("-O1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"),
-    "undefined": ("-O1", "-fsanitize=undefined", "-fno-sanitize-recover=undefined"),
+          "-fno-exceptions",
+          "-Wno-unknown-pragmas")
+_VARIANTS = {
+    "plain": ("-O2",),
+    "address": ("-O1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fsanitize-recover=address"),
+    "undefined": ("-O1", "-fsanitize=undefined"),
     "thread": ("-O1", "-fno-omit-frame-pointer", "-fsanitize=thread"),
+    # the calls of -fsanitize=thread come to include/record.h: without the libraries that would take them
+    "record": ("-O1", "-DCUDA_ON_CPU_RECORD", "-fsanitize=thread", "-nodefaultlibs", "-lm", "-lc", "-lgcc"),
 }
 
 
@@ -30,13 +33,14 @@ class CompileError(BackendError):
     """g++ refused the text of a .cu file."""
 
 
-def build(program, sanitizer=None):
+def build(program, variant):
     """The shared library of a C++ program (text), as a `ctypes.CDLL`.
 
     Parameters
     ----------
     program : str
-    sanitizer : None, "address", "undefined" or "thread"
+    variant : str
+        A key of `_VARIANTS`.
 
     Raises
     ------
@@ -45,7 +49,7 @@ def build(program, sanitizer=None):
     BackendError
         There is no g++.
     """
-    flags = _FLAGS + SANITIZERS[sanitizer]
+    flags = _FLAGS + _VARIANTS[variant]
     path = _cache() / f"{_key(program, flags)}.so"
     if not path.exists():
         _compile(program, flags, path)
@@ -62,7 +66,7 @@ def _compile(program, flags, path):
     """Under a name of its own, then renamed: two processes may do the same at the same time."""
     temporary = path.with_name(f"{path.stem}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
-        command = [_compiler(), *flags, f"-I{INCLUDE}", "-x", "c++", "-", "-o", str(temporary)]
+        command = [_compiler(), f"-I{INCLUDE}", "-x", "c++", "-", "-o", str(temporary), *flags]
         done = subprocess.run(command, input=program, text=True, capture_output=True)
         if done.returncode:
             raise CompileError(f"g++ cannot compile the kernels:\n{done.stderr}")

@@ -5,9 +5,9 @@ import sys
 
 from minicnn import backends
 from minicnn.cuda_on_cpu import settings, stand_in
-from minicnn.cuda_on_cpu.compiler import SANITIZERS
 from minicnn.errors import BackendError
 
+_SANITIZERS = (None, "address", "undefined", "thread")
 _ORDERS = ("forward", "reverse")
 _in_force = []
 _NAMES = ("cupy", "minicnn.backends.cupy")  # whose modules change: CuPy's, and those that have imported it
@@ -40,19 +40,19 @@ def pretend(order="forward", sanitizer=None):
     >>> y.get()
     array([0., 2.], dtype=float32)
     """
-    if order not in _ORDERS or sanitizer not in SANITIZERS:
+    if order not in _ORDERS or sanitizer not in _SANITIZERS:
         raise BackendError(f"got order {order!r} and sanitizer {sanitizer!r}, wanted one of {', '.join(_ORDERS)} and one of "
-                           f"{', '.join(map(str, SANITIZERS))}")
+                           f"{', '.join(map(str, _SANITIZERS))}")
     if "cupy" in sys.modules:
         what = "cuda_on_cpu.pretend() is in force" if _in_force else "CuPy is imported"
         raise BackendError(f"{what} already: one of them has to do, in one process at one time")
-    return _Pretence(settings.Settings(order == "reverse", sanitizer))
+    return _Pretence(order == "reverse", sanitizer)
 
 
 class _Pretence:
-    def __init__(self, chosen):
-        self._before, settings.current = settings.current, chosen
-        self._modules = _modules(chosen.sanitizer)
+    def __init__(self, reverse, sanitizer):
+        settings.reverse, settings.sanitizer = reverse, sanitizer
+        self._modules = _modules(sanitizer)
         self._aside = _exchange(self._modules)
         _in_force.append(self)
 
@@ -61,7 +61,7 @@ class _Pretence:
         if self in _in_force:
             _in_force.remove(self)
             self._modules.update(_exchange(self._aside))
-            settings.current = self._before
+            settings.reverse, settings.sanitizer = False, None
 
     def __enter__(self):
         return self

@@ -1,12 +1,10 @@
-"""How kernels run: the order of their threads, and under which sanitizer they are compiled."""
+"""How kernels run, in this process and for now: `pretend` and `record` set it."""
 
-from dataclasses import dataclass
-
-
-@dataclass
-class Settings:
-    reverse: bool = False
-    sanitizer: str | None = None
+reverse = False  # the last thread of the last block comes first
+sanitizer = None
+launches = None  # the list to which launches are added while they are recorded
 
 
-current = Settings()
+def variant():
+    """What kernels are compiled for."""
+    return "record" if launches is not None else sanitizer or "plain"

@@ -2,8 +2,9 @@
 
 All of the text stays as it is, line by line, but for its `__shared__` declarations, which C++ has no form for:
 
-    __shared__ float tile[4][5];     →  typedef float tile_type_[4][5]; auto& tile = cuda_on_cpu::shared<tile_type_>([]{});
-    extern __shared__ float row[];   →  float* row = (float*)cuda_on_cpu::dynamic_shared();
+    __shared__ float tile[4][5];    →  typedef float tile_type_[4][5];
+                                       auto& tile = cuda_on_cpu::shared<tile_type_>("tile", []{});
+    extern __shared__ float row[];  →  float* row = (float*)cuda_on_cpu::dynamic_shared("row");
 
 What is not of these forms is left alone, and does not compile.
 """
@@ -24,13 +25,8 @@ class Kernel(NamedTuple):
     """A kernel as its text declares it."""
 
     name: str
-    parameters: tuple  # of Parameter
+    parameters: tuple  # their names
     bounds: str  # the expression in __launch_bounds__, or ""
-
-
-class Parameter(NamedTuple):
-    name: str
-    restrict: bool
 
 
 def without_comments(text):
@@ -47,7 +43,7 @@ def kernels(text):
     for match in _KERNEL.finditer(text):
         name, bounds = match["name"], match["before"] or match["behind"] or ""
         inside = text[match.end():_closing(text, match.end())]
-        found[name] = Kernel(name, tuple(map(_parameter, _split(inside))), bounds)
+        found[name] = Kernel(name, tuple(map(_name, _split(inside))), bounds)
     return found
 
 
@@ -82,17 +78,18 @@ def _split(text):
     return [part.strip() for part in parts] if text.strip() else []
 
 
-def _parameter(text):
-    return Parameter(re.search(r"(\w+)\s*(?:\[[^]]*\])?$", text)[1], "__restrict" in text)
+def _name(parameter):
+    return re.search(r"(\w+)\s*(?:\[[^]]*\])?$", parameter)[1]
 
 
 def _dynamic(match):
-    return f"{match['type']}* {match['name']} = ({match['type']}*)cuda_on_cpu::dynamic_shared();"
+    type_, name = match["type"], match["name"]
+    return f'{type_}* {name} = ({type_}*)cuda_on_cpu::dynamic_shared("{name}");'
 
 
 def _static(match):
     def one(declarator):
         name, dimensions = re.fullmatch(r"(\w+)\s*(.*)", declarator, re.S).groups()
         return (f"typedef {match['type']} {name}_type_{dimensions}; "
-                f"auto& {name} = cuda_on_cpu::shared<{name}_type_>([]{{}});")
+                f'auto& {name} = cuda_on_cpu::shared<{name}_type_>("{name}", []{{}});')
     return " ".join(map(one, _split(match["names"])))

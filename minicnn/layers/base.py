@@ -211,9 +211,9 @@ class Layer:
             name = repr(dtype)
         if name not in DTYPES:
             raise DtypeError(f"{self}: got dtype {name}, wanted {' or '.join(DTYPES)}")
-        self.dtype = np.dtype(name)
         ops = backends.get(self.backend)
-        self._convert(lambda array: ops.astype(array, self.dtype))
+        self._convert(lambda array: ops.astype(array, name))
+        self.dtype = np.dtype(name)
         return self
 
     def to(self, backend):
@@ -221,20 +221,20 @@ class Layer:
         source, target = backends.get(self.backend), backends.get(backend)
         self.check_move(backend)
         if backend != self.backend:
-            self.backend = backend
             self._convert(lambda array: target.asarray(source.to_numpy(array)))
+            self.backend = backend
         return self
 
     def check_move(self, backend):
         """Raise BackendError if the layer has settings that `backend` cannot do; asked before anything moves."""
 
     def _convert(self, convert):
-        self._kept = None  # what a forward kept has the old dtype and place
-        for parameter in self._parameters.values():
-            parameter.data = convert(parameter.data)
-            if parameter.grad is not None:
-                parameter.grad = convert(parameter.grad)
+        """Convert all arrays, or, where the memory for that is missing, none."""
+        converted = [(p, convert(p.data), None if p.grad is None else convert(p.grad)) for p in self._parameters.values()]
         self._buffers = {name: convert(array) for name, array in self._buffers.items()}
+        self._kept = None  # what a forward kept has the old dtype and place
+        for parameter, data, grad in converted:
+            parameter.data, parameter.grad = data, grad
 
     # --- how it shows ---------------------------------------------------------------------------------------------
 

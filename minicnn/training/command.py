@@ -6,7 +6,7 @@ import math
 import os
 import sys
 
-from minicnn.errors import BackendError, DataError, MinicnnError
+from minicnn.errors import BackendError, DataError, MinicnnError, OutOfMemory
 from minicnn.training.checkpoint import NotSaved
 from minicnn.training.stopping import Interrupted, StopAtOnce
 from minicnn.training.trainer import Diverged
@@ -91,6 +91,8 @@ def _run(main):
         return _complain(error, 3)
     except NotSaved as error:
         return _complain(error, 4)
+    except OutOfMemory as error:
+        return _complain(f"{error} (--batch-size)", 1)
     except (UsageError, DataError, BackendError) as error:
         return _complain(error, 2)
     except MinicnnError as error:

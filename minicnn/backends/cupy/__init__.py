@@ -8,7 +8,7 @@ from minicnn.backends.cupy.probe import require_usable
 
 require_usable()  # the modules below import CuPy
 
-from minicnn.backends.cupy.arrays import asarray, astype, concatenate, copy, to_numpy, zeros
+from minicnn.backends.cupy.arrays import asarray, astype, bytes_in_use, concatenate, copy, to_numpy, zeros
 from minicnn.backends.cupy.batchnorm import batchnorm, batchnorm_backward, batchnorm_inference
 from minicnn.backends.cupy.conv import conv2d, conv2d_algorithms, conv2d_backward, conv2d_fastest, conv2d_workspace
 from minicnn.backends.cupy.dropout import dropout, dropout_backward
@@ -30,9 +30,9 @@ from minicnn.backends.cupy.tanh import tanh, tanh_backward
 
 __all__ = [
     "adam_update", "asarray", "astype", "avg_pool2d", "avg_pool2d_backward", "batchnorm", "batchnorm_backward",
-    "batchnorm_inference", "col2im", "concatenate", "conv2d", "conv2d_algorithms", "conv2d_backward", "conv2d_fastest",
-    "conv2d_workspace", "copy", "dropout", "dropout_backward", "im2col", "linear", "linear_backward", "lrn",
-    "lrn_backward", "lrn_workspace", "max_pool2d", "max_pool2d_backward", "pool2d_workspace", "relu", "relu_backward",
-    "require_usable", "sgd_update", "sigmoid", "sigmoid_backward", "softmax_cross_entropy",
-    "softmax_cross_entropy_backward", "tanh", "tanh_backward", "to_numpy", "zeros",
+    "batchnorm_inference", "bytes_in_use", "col2im", "concatenate", "conv2d", "conv2d_algorithms", "conv2d_backward",
+    "conv2d_fastest", "conv2d_workspace", "copy", "dropout", "dropout_backward", "im2col", "linear", "linear_backward",
+    "lrn", "lrn_backward", "lrn_workspace", "max_pool2d", "max_pool2d_backward", "pool2d_workspace", "relu", "relu_backward",
+    "require_usable", "sgd_update", "sigmoid", "sigmoid_backward", "softmax_cross_entropy", "softmax_cross_entropy_backward",
+    "tanh", "tanh_backward", "to_numpy", "zeros",
 ]

@@ -16,7 +16,7 @@ import math
 
 import cupy
 
-from minicnn.backends.cupy.arrays import empty
+from minicnn.backends.cupy.arrays import empty, zeros
 from minicnn.backends.cupy.im2col import gather, scatter
 from minicnn.backends.cupy.kernels import launch
 
@@ -29,13 +29,12 @@ def refusal(window):
 
 
 def workspace(shape, channels_out, window, itemsize, groups):
-    """Bytes of the buffers in the backward pass (the larger one): columns, product, and dW of a piece where it is added."""
+    """Bytes of the buffers in the backward pass (the larger one): columns, product, and dW of a piece."""
     n, c, *size = shape
     oh, ow = window.output_size(size)
     taps = math.prod(window.kernel)
     images, rows = _piece_size(n, oh, ow, c * taps + channels_out, itemsize)
-    weights = channels_out * c // groups * taps if images < n or rows < oh else 0
-    return itemsize * (images * rows * ow * (c * taps + channels_out) + weights)
+    return itemsize * (images * rows * ow * (c * taps + channels_out) + channels_out * c // groups * taps)
 
 
 def _piece_size(images, oh, ow, depth, itemsize):
@@ -94,16 +93,15 @@ def forward(x, w, b, y, window, groups):
 def backward(dy, x, w, dx, window, groups):
     """dw (O, C/groups, KH, KW); fills dx (N, C, H, W) unless it is None."""
     pieces, matrix = _Pieces(x, w, window, groups), w.reshape(len(w), -1)
-    dw = None
+    dw, part = zeros(matrix.shape, w.dtype), empty(matrix.shape, w.dtype)
     for piece in pieces:
         start, stop, *rows = piece
         cols, gradient = pieces.buffers(*piece)
         pieces.turn("by_map", dy[start:stop], gradient, piece=piece)
         gather(x[start:stop], cols, window, *rows)
-        part = empty(matrix.shape, w.dtype)
         for g, columns, out in pieces.of_groups(gradient, cols, part):
             cupy.matmul(g, columns.T, out=out)
-        dw = part if dw is None else cupy.add(dw, part, out=dw)
+        dw += part
         if dx is not None:
             for weights, g, columns in pieces.of_groups(matrix, gradient, cols):
                 cupy.matmul(weights.T, g, out=columns)

@@ -1,6 +1,6 @@
 """The CPU backend: every operation of the layers on NumPy arrays, spread over threads."""
 
-from minicnn.backends.numpy.arrays import asarray, astype, concatenate, copy, require_usable, to_numpy, zeros
+from minicnn.backends.numpy.arrays import asarray, astype, bytes_in_use, concatenate, copy, require_usable, to_numpy, zeros
 from minicnn.backends.numpy.batchnorm import batchnorm, batchnorm_backward, batchnorm_inference
 from minicnn.backends.numpy.conv import conv2d, conv2d_algorithms, conv2d_backward, conv2d_fastest, conv2d_workspace
 from minicnn.backends.numpy.dropout import dropout, dropout_backward
@@ -22,9 +22,9 @@ from minicnn.backends.numpy.tanh import tanh, tanh_backward
 
 __all__ = [
     "adam_update", "asarray", "astype", "avg_pool2d", "avg_pool2d_backward", "batchnorm", "batchnorm_backward",
-    "batchnorm_inference", "col2im", "concatenate", "conv2d", "conv2d_algorithms", "conv2d_backward", "conv2d_fastest",
-    "conv2d_workspace", "copy", "dropout", "dropout_backward", "im2col", "linear", "linear_backward", "lrn",
-    "lrn_backward", "lrn_workspace", "max_pool2d", "max_pool2d_backward", "pool2d_workspace", "relu", "relu_backward",
-    "require_usable", "sgd_update", "sigmoid", "sigmoid_backward", "softmax_cross_entropy",
-    "softmax_cross_entropy_backward", "tanh", "tanh_backward", "to_numpy", "zeros",
+    "batchnorm_inference", "bytes_in_use", "col2im", "concatenate", "conv2d", "conv2d_algorithms", "conv2d_backward",
+    "conv2d_fastest", "conv2d_workspace", "copy", "dropout", "dropout_backward", "im2col", "linear", "linear_backward",
+    "lrn", "lrn_backward", "lrn_workspace", "max_pool2d", "max_pool2d_backward", "pool2d_workspace", "relu", "relu_backward",
+    "require_usable", "sgd_update", "sigmoid", "sigmoid_backward", "softmax_cross_entropy", "softmax_cross_entropy_backward",
+    "tanh", "tanh_backward", "to_numpy", "zeros",
 ]

@@ -26,6 +26,11 @@ def to_numpy(array):
     return np.array(array)
 
 
+def bytes_in_use():
+    """Bytes taken of the memory for arrays, where that is a small one: not here."""
+    return 0
+
+
 def astype(array, dtype):
     return array.astype(dtype)
 

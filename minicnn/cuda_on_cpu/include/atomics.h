@@ -8,9 +8,14 @@ namespace cuda_on_cpu {
 template <class T, class Change> inline T replace(T* place, Change change)
 {
     static_assert(sizeof(T) == 4 || sizeof(T) == 8, "atomic operations take 32 or 64 bits");
+#if defined(CUDA_ON_CPU_RECORD)
+    const T old = *place;  // a read and a write
+    *place = (T)change(old);
+#else
     using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
     const T old = bits<T>(__atomic_load_n((Bits*)place, __ATOMIC_RELAXED));
     __atomic_store_n((Bits*)place, bits<Bits>((T)change(old)), __ATOMIC_RELAXED);
+#endif
     return old;
 }
 template <class T> using Same = std::common_type_t<T>;  // the value takes the type of the place

@@ -7,6 +7,8 @@
 //   shared.h     shared memory
 //   warp.h       shuffles and votes
 //   atomics.h    atomic operations
+//   record.h     who reads and writes what (if asked for)
+//   sanitizers.h what they have to be told
 //   entry.h      how Python calls a kernel
 #pragma once
 #include "language.h"
@@ -16,3 +18,6 @@
 #include "warp.h"
 #include "atomics.h"
 #include "entry.h"
+#if defined(CUDA_ON_CPU_RECORD)
+#include "record.h"
+#endif

@@ -53,13 +53,12 @@ template <auto kernel> CUDA_ON_CPU_QUIET void call_with(void** cells) { call(ker
 
 CUDA_ON_CPU_QUIET static void run_block()
 {
-    next_block();
-    for (int t = 0; t < thread_count; ++t) threads[t].barriers = threads[t].exchanges = 0;
     if (!sanitizers::has_room(thread_count))
         report("more than 8000 threads in a launch: too many for ThreadSanitizer; launch fewer");
     for (next_thread = 0; next_thread < thread_count && !error[0];)
         if (Stack* stack = idle_stack()) resume(stack);
     while (!error[0] && open()) {}
+    end_block();
 }
 
 inline int first(int threads, ...) { return threads; }  // of __launch_bounds__(threads, blocks); 0 without
@@ -74,6 +73,7 @@ CUDA_ON_CPU_QUIET static void prepare_launch(const Launch& l)
     thread_count = (int)(l.block[0] * l.block[1] * l.block[2]);
     for (int t = 0; t < thread_count; ++t) {
         const unsigned u = (unsigned)t;
+        threads[t] = {};
         threads[t].index = {u % l.block[0], u / l.block[0] % l.block[1], u / l.block[0] / l.block[1]};
     }
     dynamic_bytes = l.dynamic_bytes, shared_limit = l.shared_limit, reverse_order = l.reverse;
@@ -86,22 +86,20 @@ CUDA_ON_CPU_QUIET static const char* launch(void (*kernel)(void**), void** cells
     entry = kernel, entry_arguments = cells;
     sanitizers::begin_launch();
     const uint64_t blocks = (uint64_t)l.grid[0] * l.grid[1] * l.grid[2];
-    for (uint64_t k = 0; k < blocks && !error[0]; ++k) {
-        const uint64_t b = reverse_order ? blocks - 1 - k : k;
+    for (block_number = 0; block_number < blocks && !error[0]; ++block_number) {
+        const uint64_t b = reverse_order ? blocks - 1 - block_number : block_number;
         block_index = {(unsigned)(b % l.grid[0]), (unsigned)(b / l.grid[0] % l.grid[1]), (unsigned)(b / l.grid[0] / l.grid[1])};
         run_block();
     }
     sanitizers::end_launch();
-    next_block();
     free_old();
     if (error[0]) give_up();
     return error[0] ? error : nullptr;
 }
 }  // namespace cuda_on_cpu
 
-#define CUDA_ON_CPU_EXPORT extern "C" __attribute__((visibility("default")))
 #define CUDA_ON_CPU_KERNEL(name, bounds) \
-    CUDA_ON_CPU_EXPORT const char* cuda_on_cpu_launch_##name(void** cells, const cuda_on_cpu::Launch* how) \
+    extern "C" CUDA_ON_CPU_EXPORT const char* cuda_on_cpu_launch_##name(void** cells, const cuda_on_cpu::Launch* how) \
     { return cuda_on_cpu::launch(cuda_on_cpu::call_with<&::name>, cells, *how); } \
-    CUDA_ON_CPU_EXPORT const char* cuda_on_cpu_signature_##name() { return cuda_on_cpu::signature(&::name); } \
-    CUDA_ON_CPU_EXPORT int cuda_on_cpu_bound_##name() { return cuda_on_cpu::first bounds; }
+    extern "C" CUDA_ON_CPU_EXPORT const char* cuda_on_cpu_signature_##name() { return cuda_on_cpu::signature(&::name); } \
+    extern "C" CUDA_ON_CPU_EXPORT int cuda_on_cpu_bound_##name() { return cuda_on_cpu::first bounds; }

@@ -16,6 +16,8 @@
 // What the emulator does behind a kernel's back is no memory access of the kernel's.
 #define CUDA_ON_CPU_QUIET __attribute__((no_sanitize("thread"), noinline))
 
+#define CUDA_ON_CPU_EXPORT __attribute__((visibility("default")))
+
 struct uint3 { unsigned int x, y, z; };
 struct dim3 { unsigned int x, y, z; };
 

@@ -18,17 +18,23 @@ void __tsan_switch_to_fiber(void*, unsigned);
 void __tsan_acquire(void*);
 void __tsan_release(void*);
 }
-#define CUDA_ON_CPU_RACES 1
+#define CUDA_ON_CPU_RACES
 #endif
 
 namespace cuda_on_cpu {
 namespace sanitizers {
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool WATCH_BOUNDS = true;
+#else
+constexpr bool WATCH_BOUNDS = false;
+#endif
 #if defined(CUDA_ON_CPU_RACES)
+constexpr bool WATCH_RACES = true;
 constexpr unsigned NO_ORDER = 1;          // switching from fiber to fiber orders nothing
 constexpr int MOST_FIBERS = 8000;         // ThreadSanitizer dies of more than 8128
 static void *launcher, *fibers[MOST_FIBERS];
 static int fiber_count;
-static char end_of_thread;
+static char end_of_thread, barriers[MOST_FIBERS][2 * 33];  // of each block its own: blocks do not wait for each other
 
 CUDA_ON_CPU_QUIET static void begin_launch() { launcher = __tsan_get_current_fiber(); }
 CUDA_ON_CPU_QUIET static bool has_room(int threads) { return fiber_count + threads <= MOST_FIBERS; }
@@ -47,6 +53,12 @@ CUDA_ON_CPU_QUIET static void enter(void* fiber, void* token)
     __tsan_switch_to_fiber(fiber, NO_ORDER);
     if (token) __tsan_acquire(token);
 }
+// What stands for the barrier of a block (warp -1) or of one of its warps, at odd and at even turns: a thread may be one
+// turn ahead of another, never two.
+CUDA_ON_CPU_QUIET static void* token(uint64_t block, int warp, unsigned turn)
+{
+    return &barriers[block % MOST_FIBERS][2 * (warp + 1) + turn % 2];
+}
 CUDA_ON_CPU_QUIET static void end_thread() { leave(&end_of_thread); }
 CUDA_ON_CPU_QUIET static void end_launch()
 {
@@ -54,9 +66,11 @@ CUDA_ON_CPU_QUIET static void end_launch()
     while (fiber_count) __tsan_destroy_fiber(fibers[--fiber_count]);
 }
 #else
+constexpr bool WATCH_RACES = false;
 inline void begin_launch() {}
 inline bool has_room(int) { return true; }
 inline void begin_thread(void*&) {}
+inline void* token(uint64_t, int, unsigned) { return nullptr; }
 inline void leave(void*) {}
 inline void enter(void*, void*) {}
 inline void end_thread() {}

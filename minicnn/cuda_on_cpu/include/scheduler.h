@@ -33,6 +33,7 @@ struct Thread {
 
 static Thread threads[MOST_THREADS];
 static int thread_count, next_thread;
+static uint64_t block_number;  // of the running block in its launch
 static Stack *stacks[MOST_THREADS], *idle[MOST_THREADS], *current;
 static int stack_count, idle_count;
 static Place scheduler;  // where it waits while a thread runs
@@ -222,12 +223,9 @@ CUDA_ON_CPU_QUIET static bool open()
     return !error[0];
 }
 
-static char block_tokens[2];  // a thread may be one barrier ahead of another, never two
-
 CUDA_ON_CPU_QUIET static void wait_for_block(const Site& site)
 {
-    Thread& thread = threads[current->thread];
-    park(AT_BARRIER, 0, site, &block_tokens[thread.barriers++ % 2]);
+    park(AT_BARRIER, 0, site, sanitizers::token(block_number, -1, threads[current->thread].barriers++));
 }
 }  // namespace cuda_on_cpu
 

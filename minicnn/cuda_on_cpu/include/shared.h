@@ -1,59 +1,76 @@
 // Shared memory: allocated anew for every block and filled with NaNs (0xff...), so that a read before the first write
-// shows, no block finds what another has left, and AddressSanitizer sees its bounds.
+// shows, no block finds what another has left, and AddressSanitizer sees its bounds. Without it, margins on both sides
+// tell at the end of a block that something was written beyond them.
 #pragma once
 #include "scheduler.h"
 
 namespace cuda_on_cpu {
 constexpr int MOST_VARIABLES = 64;
-constexpr size_t STATIC_LIMIT = 48 << 10;
+constexpr size_t STATIC_LIMIT = 48 << 10, MARGIN = sanitizers::WATCH_BOUNDS ? 0 : 64;
 
-struct Variable { unsigned long long block; void* memory; };   // one __shared__ declaration
+struct Variable {               // one __shared__ declaration
+    uint64_t block;             // that its memory belongs to
+    char* memory;
+    size_t bytes;
+    const char* name;
+};
 
-static unsigned long long block_serial;                        // of the running block, over all launches
-static void* block_memory[MOST_VARIABLES];
+static uint64_t block_serial = 1;  // of the running block, over all launches
+static Variable* block_variables[MOST_VARIABLES];
 static int variable_count;
 static size_t dynamic_bytes, static_bytes, shared_limit;
-static void** old_memory;                                      // of earlier blocks of this launch
+static char** old_memory;       // of earlier blocks of this launch
 static size_t old_count, old_room;
 
-CUDA_ON_CPU_QUIET static void* allocate_shared(size_t bytes)
+CUDA_ON_CPU_QUIET static void allocate(Variable& variable, size_t bytes, const char* name)
 {
     if (variable_count == MOST_VARIABLES) { report("more than %d shared variables", MOST_VARIABLES); stop_launch(); }
-    void* memory = malloc(bytes ? bytes : 1);
+    char* memory = (char*)malloc(bytes + 2 * MARGIN + !bytes);
     if (!memory) { report("no memory for %zu bytes of shared memory", bytes); stop_launch(); }
-    memset(memory, 0xff, bytes);
-    return block_memory[variable_count++] = memory;
+    memset(memory, 0xff, bytes + 2 * MARGIN);
+    variable = {block_serial, memory + MARGIN, bytes, name};
+    block_variables[variable_count++] = &variable;
 }
 
-CUDA_ON_CPU_QUIET static void* memory_of(Variable& variable, size_t bytes)
+CUDA_ON_CPU_QUIET static char* memory_of(Variable& variable, size_t bytes, const char* name)
 {
     if (variable.block != block_serial) {
-        sanitizers::leave(nullptr);       // as the launcher: all threads of the block may use it, and none has made it
-        variable.memory = allocate_shared(bytes);
-        variable.block = block_serial;
+        sanitizers::leave(nullptr);  // as the launcher: all threads of the block may use it, and none of them has made it
+        allocate(variable, bytes, name);
         sanitizers::enter(threads[current->thread].fiber, nullptr);
     }
     return variable.memory;
 }
 
-template <class T, class Declaration> CUDA_ON_CPU_QUIET T& shared(Declaration)
+CUDA_ON_CPU_QUIET inline void count_static(size_t bytes)
 {
-    static Variable variable;             // one for each declaration, and for each instance of a template that has it
-    if (variable.block != block_serial) {
-        static_bytes += sizeof(T);
-        if (static_bytes > STATIC_LIMIT || static_bytes + dynamic_bytes > shared_limit) {
-            report("%zu bytes of static and %zu of dynamic shared memory; a block has %zu, of which %zu may be static",
-                   static_bytes, dynamic_bytes, shared_limit, STATIC_LIMIT);
-            stop_launch();
-        }
-    }
-    return *(T*)memory_of(variable, sizeof(T));
+    static_bytes += bytes;
+    if (static_bytes <= STATIC_LIMIT && static_bytes + dynamic_bytes <= shared_limit) return;
+    report("%zu bytes of static and %zu of dynamic shared memory, wanted at most %zu in all, %zu of them static",
+           static_bytes, dynamic_bytes, shared_limit, STATIC_LIMIT);
+    stop_launch();
 }
 
-CUDA_ON_CPU_QUIET inline void* dynamic_shared()
+// What __shared__ T name; stands for.
+template <class T, class Declaration> CUDA_ON_CPU_QUIET T& shared(const char* name, Declaration)
+{
+    static Variable variable;       // one for each declaration, and for each instance of a template that has it
+    if (variable.block != block_serial) count_static(sizeof(T));
+    return *(T*)memory_of(variable, sizeof(T), name);
+}
+
+// What extern __shared__ T name[]; stands for.
+CUDA_ON_CPU_QUIET inline char* dynamic_shared(const char* name)
 {
     static Variable variable;
-    return memory_of(variable, dynamic_bytes);
+    return memory_of(variable, dynamic_bytes, name);
+}
+
+CUDA_ON_CPU_QUIET static bool is_blank(const char* memory, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; ++i)
+        if (memory[i] != (char)0xff) return false;
+    return true;
 }
 
 CUDA_ON_CPU_QUIET static void free_old()
@@ -61,16 +78,20 @@ CUDA_ON_CPU_QUIET static void free_old()
     while (old_count) free(old_memory[--old_count]);
 }
 
-CUDA_ON_CPU_QUIET static void next_block()
+CUDA_ON_CPU_QUIET static void end_block()
 {
     if (old_count + variable_count > old_room) {
         old_room = 2 * old_room + MOST_VARIABLES;
-        old_memory = (void**)realloc(old_memory, old_room * sizeof(void*));
+        old_memory = (char**)realloc(old_memory, old_room * sizeof(char*));
     }
-    while (variable_count) old_memory[old_count++] = block_memory[--variable_count];
-#if !defined(CUDA_ON_CPU_RACES)           // which would see the memory come back, and take it for the old block's
-    free_old();
-#endif
+    while (variable_count) {
+        const Variable& v = *block_variables[--variable_count];
+        if (!is_blank(v.memory - MARGIN, MARGIN) || !is_blank(v.memory + v.bytes, MARGIN))
+            report("block (%u, %u, %u) wrote outside of shared %s, which has %zu bytes", block_index.x, block_index.y,
+                   block_index.z, v.name, v.bytes);
+        old_memory[old_count++] = v.memory - MARGIN;
+    }
+    if (!sanitizers::WATCH_RACES) free_old();  // if memory came back, it would be taken for that of the old block
     static_bytes = 0;
     ++block_serial;
 }

@@ -8,21 +8,28 @@
 namespace cuda_on_cpu {
 struct Word { uint64_t half[2]; };
 static Word left[2][MOST_THREADS];   // by every thread; twice, as one lane may be an operation ahead of another
-static char warp_tokens[2][MOST_THREADS / WARP];
 
 inline int lane_index() { return linear_index() % WARP; }
+
+// The lanes of the mask that the block has; reports a mask without the lane itself.
+CUDA_ON_CPU_QUIET static unsigned checked(unsigned mask, const Site& site)
+{
+    const int me = current->thread, lanes = thread_count - me / WARP * WARP;
+    if (!(mask >> me % WARP & 1)) {
+        report("%s: %s is not in its own mask 0x%08x", what(site).text, who(me).text, mask);
+        stop_launch();
+    }
+    return lanes < WARP ? mask & ((1u << lanes) - 1) : mask;
+}
 
 // Meets the other lanes of the mask, each leaving `word`; returns where lane 0 of this warp left its own.
 CUDA_ON_CPU_QUIET static const Word* meet(unsigned mask, const Word& word, const Site& site)
 {
-    const int me = current->thread, first = me / WARP * WARP, turn = threads[me].exchanges++ % 2;
-    if (!(mask >> (me - first) & 1)) {
-        report("%s: %s is not in its own mask 0x%08x", what(site).text, who(me).text, mask);
-        stop_launch();
-    }
+    const int me = current->thread, turn = threads[me].exchanges++ % 2;
+    checked(mask, site);
     left[turn][me] = word;
     park(IN_WARP, mask, site, nullptr);
-    return &left[turn][first];
+    return &left[turn][me / WARP * WARP];
 }
 
 CUDA_ON_CPU_QUIET static Word exchange(unsigned mask, const Word& word, int source, const Site& site)
@@ -44,13 +51,11 @@ CUDA_ON_CPU_QUIET static unsigned vote(unsigned mask, bool predicate, const Site
     return result;
 }
 
-// Lanes of the warp that the block has and that have not returned: whom __syncwarp() waits for.
+// __syncwarp, which may name lanes that the block does not have.
 CUDA_ON_CPU_QUIET static void wait_for_warp(unsigned mask, const Site& site)
 {
-    const int me = current->thread, first = me / WARP * WARP, turn = threads[me].exchanges++ % 2;
-    for (int lane = 0; lane < WARP; ++lane)
-        if (first + lane >= thread_count) mask &= ~(1u << lane);
-    park(IN_WARP, mask, site, &warp_tokens[turn][first / WARP]);
+    const int me = current->thread;
+    park(IN_WARP, checked(mask, site), site, sanitizers::token(block_number, me / WARP, threads[me].exchanges++));
 }
 
 template <class T> inline T shuffle(unsigned mask, T value, int source, const Site& site)

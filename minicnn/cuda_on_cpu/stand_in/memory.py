@@ -1,27 +1,28 @@
 """Device memory, played by the CPU's: its garbage, its margins, its pool and its limit."""
 
-import functools
 import itertools
 import math
 import weakref
 
 import numpy as np
 
-MARGIN = 256  # bytes on either side of an array that no kernel may write to; what is read there is NaN
-ALIGNMENT = 256  # of every address that a GPU hands out
+from minicnn.cuda_on_cpu import settings
 
-_buffers = {}  # {id: (start, stop)} of the NumPy arrays that own device memory: where in it the array lies, in bytes
+GLOBAL_MEMORY = 8 * 2**30  # bytes of the GPU that is played
+BLOCK = 512  # the pool gives out memory in multiples of so many bytes, as CuPy's does
+ALIGNMENT = 256  # of every address that a GPU gives out
+MARGIN = 256  # bytes on either side of an array that no kernel may write to; whoever reads them finds NaN
+
+_buffers = {}  # {id: (start, stop)} of the NumPy arrays that own device memory: the bytes in them that an array has
 _serial = itertools.count()
 
 
 class OutOfMemoryError(MemoryError):
     """The pool has a limit, and this would go beyond."""
 
-    __module__ = "cupy.cuda.memory"
-
 
 class MemoryPool:
-    """Counts what arrays take; `set_limit` makes a GPU of any size."""
+    """Counts what arrays take; `set_limit` makes a GPU of any size. Memory that is given back is free at once."""
 
     def __init__(self):
         self._used, self._limit = 0, 0
@@ -42,37 +43,51 @@ class MemoryPool:
         return self._limit
 
     def set_limit(self, size=None, fraction=None):
-        self._limit = int(fraction * GLOBAL_MEMORY) if fraction is not None else size or 0
+        self._limit = int(fraction * GLOBAL_MEMORY) if size is None else size
 
     def _take(self, size):
-        if self._limit and self._used + size > self._limit:
+        limit = self._limit or GLOBAL_MEMORY
+        if self._used + size > limit:
             raise OutOfMemoryError(f"Out of memory allocating {size:,} bytes (allocated so far: {self._used:,} bytes, "
-                                   f"limit set to: {self._limit:,} bytes).")
+                                   f"limit set to: {limit:,} bytes).")
         self._used += size
 
     def _give_back(self, size):
         self._used -= size
 
 
-GLOBAL_MEMORY = 8 * 2**30  # bytes of the GPU that is played
 pool = MemoryPool()
 
 
 def allocate(shape, dtype, order="C"):
-    """A NumPy array in new device memory, which holds what an uninitialised array must not be trusted to hold."""
+    """A NumPy array in new device memory; it holds what an uninitialised array must not be trusted to hold."""
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
-    taken = -(-size // 512) * 512  # CuPy's pool rounds up
+    buffer, start = _exact(size) if settings.sanitizer == "address" else _with_margins(size)
+    taken = -(-size // BLOCK) * BLOCK
     pool._take(taken)
-    words = (2 * MARGIN + ALIGNMENT + size) // 4 + 1
-    buffer = np.full(words, 0xFFFF0000 | next(_serial) & 0xFFFF, np.uint32)  # each array's margin is a NaN of its own
     weakref.finalize(buffer, _forget, id(buffer), taken).atexit = False
-    start = MARGIN + -(buffer.ctypes.data + MARGIN) % ALIGNMENT
     _buffers[id(buffer)] = start, start + size
-    array = buffer.view(np.uint8)[start:start + size].view(dtype).reshape(shape, order=order)
-    if dtype.kind != "f":  # which is NaN already
-        array.fill(np.frombuffer(b"\x55" * dtype.itemsize, dtype)[0] if dtype.kind in "iu" else 1)
+    array = buffer[start:start + size].view(dtype).reshape(shape, order=order)
+    if dtype.kind in "iub":
+        array.fill(85 if dtype.kind != "b" else True)
     return array
+
+
+def _with_margins(size):
+    """Bytes, and where in them `size` bytes with a margin on both sides begin, aligned as on a GPU.
+
+    All of them are NaNs, in float32 and float64, of another kind in each array: what is copied from one margin to another
+    is seen.
+    """
+    buffer = np.empty(-(-size // 4) * 4 + 2 * MARGIN + ALIGNMENT, np.uint8)
+    buffer.view(np.uint32).fill(0xFFFF0000 | next(_serial) & 0xFFFF)
+    return buffer, MARGIN + -(buffer.ctypes.data + MARGIN) % ALIGNMENT
+
+
+def _exact(size):
+    """As many bytes and no more: AddressSanitizer watches the bounds."""
+    return np.full(size, 0xFF, np.uint8), 0
 
 
 def _forget(key, taken):
@@ -82,20 +97,18 @@ def _forget(key, taken):
 
 def buffer_of(array):
     """The device memory that holds a NumPy array, or None."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array if id(array) in _buffers else None
+    while array is not None and id(array) not in _buffers:
+        array = array.base if isinstance(array.base, np.ndarray) else None
+    return array
 
 
 def overrun(array):
-    """Whether something was written just before or behind the device memory of `array`."""
+    """Whether something was written into the margins of the device memory of `array`."""
     buffer = buffer_of(array)
     start, stop = _buffers[id(buffer)]
-    margins, blank = buffer.view(np.uint8), buffer[:1].view(np.uint8)
-    before = margins[:start].reshape(-1, 4)
-    behind = margins[-(-stop // 4) * 4:].reshape(-1, 4)
-    odd = margins[stop:-(-stop // 4) * 4]
-    return bool((before != blank).any() or (behind != blank).any() or (odd != blank[4 - len(odd):]).any())
+    margins = np.concatenate([buffer[:start], buffer[stop:]])
+    wanted = np.resize(buffer[:4], len(buffer))
+    return bool((margins != np.concatenate([wanted[:start], wanted[stop:]])).any())
 
 
 class MemoryPointer:
@@ -105,28 +118,25 @@ class MemoryPointer:
         self.ptr, self._array = array.ctypes.data, array  # which keeps the memory alive
 
 
-class PinnedMemoryPointer:
-    """Page-locked host memory; `numpy.frombuffer` reads it."""
+class PinnedMemoryPointer(bytearray):
+    """Page-locked memory of the host: `numpy.frombuffer` makes an array of it."""
 
-    def __init__(self, size):
-        self._memory = np.zeros(size, np.uint8)
-        self.ptr = self._memory.ctypes.data
+    @property
+    def ptr(self):
+        return np.frombuffer(self, np.uint8).ctypes.data
 
     def size(self):
-        return self._memory.size
-
-    def __buffer__(self, flags):
-        return memoryview(self._memory)
-
-
-@functools.cache
-def pinned_pool():
-    return PinnedMemoryPool()
+        return len(self)
 
 
 class PinnedMemoryPool:
+    """Keeps nothing, and so has nothing to free."""
+
     def free_all_blocks(self):
         pass
 
     def n_free_blocks(self):
         return 0
+
+
+pinned_pool = PinnedMemoryPool()

@@ -1,8 +1,11 @@
 """`cupy.RawModule` and `cupy.RawKernel`, whose kernels g++ compiles and the CPU runs."""
 
+import functools
+
 import numpy as np
 
 from minicnn.cuda_on_cpu import kernel, settings
+from minicnn.cuda_on_cpu.arguments import LaunchError
 from minicnn.cuda_on_cpu.stand_in import memory
 from minicnn.cuda_on_cpu.stand_in.array import ndarray
 
@@ -11,55 +14,50 @@ class RawModule:
     """CUDA C as text, compiled when a function is first asked for."""
 
     def __init__(self, *, code, options=(), backend="nvrtc"):
-        self.code, self.options, self.backend, self._module = code, tuple(options), backend, None
+        self.code, self.options, self.backend = code, tuple(options), backend
+        self._variant = functools.cache(functools.partial(kernel.Module, code))
 
     def compile(self, log_stream=None):
-        if self._module is None:
-            self._module = kernel.Module(self.code, settings.current.sanitizer)
+        self._variant(settings.variant())
 
     def get_function(self, name):
-        self.compile()
-        return RawKernel._of(self._module.function(name))
+        return RawKernel._of(self, name)
 
 
 class RawKernel:
     """A kernel that is launched with `kernel(grid, block, args, shared_mem=bytes)`."""
 
     def __init__(self, code, name, options=(), backend="nvrtc"):
-        self._function = RawModule(code=code, options=options).get_function(name)._function
+        self._bind(RawModule(code=code, options=options, backend=backend), name)
 
     @classmethod
-    def _of(cls, function):
+    def _of(cls, module, name):
         self = cls.__new__(cls)
-        self._function = function
+        self._bind(module, name)
+        self._function(settings.variant())
         return self
 
-    @property
-    def name(self):
-        return self._function.name
+    def _bind(self, module, name):
+        self.name, self.max_dynamic_shared_size_bytes = name, kernel.SHARED_BYTES
+        self._function = functools.cache(lambda variant: module._variant(variant).function(name))
 
     @property
     def max_threads_per_block(self):
-        return self._function.most_threads
+        return self._function(settings.variant()).most_threads
 
-    @property
-    def max_dynamic_shared_size_bytes(self):
-        return self._function.most_dynamic_shared
-
-    @max_dynamic_shared_size_bytes.setter
-    def max_dynamic_shared_size_bytes(self, size):
-        self._function.most_dynamic_shared = size
-
-    def __call__(self, grid, block, args, *, shared_mem=0, stream=None):
-        arrays = [argument._array for argument in args if isinstance(argument, ndarray)]
-        self._function(grid, block, [self._inside(k, argument) for k, argument in enumerate(args)], shared_mem,
-                       settings.current.reverse)
+    def __call__(self, grid, block, args, *, shared_mem=0):
+        found = self._function(settings.variant())(
+            grid, block, [_inside(self.name, k, argument) for k, argument in enumerate(args)], shared_mem,
+            self.max_dynamic_shared_size_bytes, settings.reverse)
         for k, argument in enumerate(args):
             if isinstance(argument, ndarray) and memory.overrun(argument._array):
-                raise kernel.LaunchError(f"{self.name}: wrote outside of argument {k + 1}, or of an array beside it "
-                                         f"({len(arrays)} arrays)")
+                raise LaunchError(f"{self.name}: wrote just outside of the memory of argument {k + 1}")
+        if found is not None:
+            settings.launches.append(found)
 
-    def _inside(self, k, argument):
-        if isinstance(argument, np.ndarray):
-            raise kernel.LaunchError(f"{self.name}: argument {k + 1} is a NumPy array, wanted one of the device")
-        return argument._array if isinstance(argument, ndarray) else argument
+
+def _inside(name, k, argument):
+    """The NumPy array that an array of the device wraps; all else as it is."""
+    if isinstance(argument, np.ndarray):
+        raise LaunchError(f"{name}: argument {k + 1} is an array of the host (NumPy), wanted one of the device")
+    return argument._array if isinstance(argument, ndarray) else argument
