@@ -19,6 +19,8 @@ _KERNEL = re.compile(r'extern\s*"C"\s*__global__\s+' + _BOUNDS.format("before") 
 _ALIGN = r"(?:__align__\s*\([^)]*\)\s*|alignas\s*\([^)]*\)\s*)?"
 _DYNAMIC = re.compile(rf"\bextern\s+__shared__\s+{_ALIGN}(?P<type>[\w:][\w: ]*?)\s+{_ALIGN}(?P<name>\w+)\s*\[\s*\]\s*;")
 _STATIC = re.compile(rf"\b__shared__\s+{_ALIGN}(?P<type>[\w:][\w: ]*?)\s+(?P<names>\w+\s*(?:\[[^;]*\])?(?:\s*,[^;]*)?);")
+# outside of functions the memory would be asked for once, when the program is loaded
+_IN_A_FUNCTION = 'static_assert(*__builtin_FUNCTION(), "__shared__ belongs into a function");'
 
 
 class Kernel(NamedTuple):
@@ -84,7 +86,7 @@ def _name(parameter):
 
 def _dynamic(match):
     type_, name = match["type"], match["name"]
-    return f'{type_}* {name} = ({type_}*)cuda_on_cpu::dynamic_shared("{name}");'
+    return f'{_IN_A_FUNCTION} {type_}* {name} = ({type_}*)cuda_on_cpu::dynamic_shared("{name}");'
 
 
 def _static(match):
@@ -92,4 +94,4 @@ def _static(match):
         name, dimensions = re.fullmatch(r"(\w+)\s*(.*)", declarator, re.S).groups()
         return (f"typedef {match['type']} {name}_type_{dimensions}; "
                 f'auto& {name} = cuda_on_cpu::shared<{name}_type_>("{name}", []{{}});')
-    return " ".join(map(one, _split(match["names"])))
+    return " ".join([_IN_A_FUNCTION, *map(one, _split(match["names"]))])

@@ -34,7 +34,7 @@ constexpr unsigned NO_ORDER = 1;          // switching from fiber to fiber order
 constexpr int MOST_FIBERS = 8000;         // ThreadSanitizer dies of more than 8128
 static void *launcher, *fibers[MOST_FIBERS];
 static int fiber_count;
-static char end_of_thread, barriers[MOST_FIBERS][2 * 33];  // of each block its own: blocks do not wait for each other
+static char shared_memory, end_of_thread, barriers[MOST_FIBERS][2 * 33];  // of each block its own: blocks do not wait for each other
 
 CUDA_ON_CPU_QUIET static void begin_launch() { launcher = __tsan_get_current_fiber(); }
 CUDA_ON_CPU_QUIET static bool has_room(int threads) { return fiber_count + threads <= MOST_FIBERS; }
@@ -59,6 +59,8 @@ CUDA_ON_CPU_QUIET static void* token(uint64_t block, int warp, unsigned turn)
 {
     return &barriers[block % MOST_FIBERS][2 * (warp + 1) + turn % 2];
 }
+CUDA_ON_CPU_QUIET static void give_shared() { __tsan_release(&shared_memory); }  // by the scheduler, when it is allocated
+CUDA_ON_CPU_QUIET static void take_shared() { __tsan_acquire(&shared_memory); }  // by each thread
 CUDA_ON_CPU_QUIET static void end_thread() { leave(&end_of_thread); }
 CUDA_ON_CPU_QUIET static void end_launch()
 {
@@ -72,6 +74,8 @@ inline bool has_room(int) { return true; }
 inline void begin_thread(void*&) {}
 inline void* token(uint64_t, int, unsigned) { return nullptr; }
 inline void leave(void*) {}
+inline void give_shared() {}
+inline void take_shared() {}
 inline void enter(void*, void*) {}
 inline void end_thread() {}
 inline void end_launch() {}

@@ -37,8 +37,10 @@ CUDA_ON_CPU_QUIET static char* memory_of(Variable& variable, size_t bytes, const
     if (variable.block != block_serial) {
         sanitizers::leave(nullptr);  // as the launcher: all threads of the block may use it, and none of them has made it
         allocate(variable, bytes, name);
+        sanitizers::give_shared();
         sanitizers::enter(threads[current->thread].fiber, nullptr);
     }
+    sanitizers::take_shared();
     return variable.memory;
 }
 
