@@ -105,18 +105,15 @@ class MemoryPointer:
         self.ptr, self._array = array.ctypes.data, array  # which keeps the memory alive
 
 
-class PinnedMemoryPointer:
+class PinnedMemoryPointer(bytearray):
     """Page-locked host memory; `numpy.frombuffer` reads it."""
 
-    def __init__(self, size):
-        self._memory = np.zeros(size, np.uint8)
-        self.ptr = self._memory.ctypes.data
+    @property
+    def ptr(self):
+        return np.frombuffer(self, np.uint8).ctypes.data
 
     def size(self):
-        return self._memory.size
-
-    def __buffer__(self, flags):
-        return memoryview(self._memory)
+        return len(self)
 
 
 @functools.cache
