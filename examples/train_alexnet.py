@@ -105,16 +105,18 @@ class Run:
     def describe(self, where):
         """Print what is about to be done; return the table of layers."""
         s, size = self.settings, self.recipe.input_size
-        table = minicnn.trace(self.net, (1, 3, size, size))
+        optimiser = minicnn.Adam if self.recipe.optimiser == "adam" else minicnn.SGD
+        table = minicnn.trace(self.net, (s["batch_size"], 3, size, size), optimiser)
         skipped = len(getattr(self.train, "skipped", ())) + len(getattr(self.validation, "skipped", ()))
         print(f"data      {s['data'] or 'shapes drawn by the library'}: {len(self.train):,} training and "
               f"{len(self.validation):,} validation images{self.held_out}, {len(self.train.classes)} classes, "
               f"{counted(skipped, 'image')} left out")
         print(f"network   AlexNet '{s['recipe']}', width {s['width']:g}, {s['init']} initialisation: "
-              f"{table.parameters:,} parameters, {table.macs:,} multiply-adds an image of {size}×{size}")
+              f"{table.parameters:,} parameters, {table.macs // s['batch_size']:,} multiply-adds an image of {size}×{size}")
         momentum = "Adam" if self.recipe.optimiser == "adam" else f"momentum {s['momentum']:g}"
         print(f"training  {counted(s['epochs'], 'epoch')}, batch {s['batch_size']}, learning rate {s['lr']:g}{self.drops()}"
               f", {momentum}, weight decay {s['weight_decay']:g}, dropout {s['dropout']:g}, seed {s['seed']}")
+        print(f"memory    {table.training}; images kept and made ahead come on top")
         print(f"machine   {self.net.backend}, {blas.describe()}, {counted(minicnn.get_num_threads(), 'thread')}")
         print(f"output    {where}", flush=True)
         if blas.advice():

@@ -159,7 +159,6 @@ def _twin(net):
         shared[id(layer._kept)] = layer._kept  # of a forward that waits for its backward: not touched, and may be large
         shared |= {id(array): ops.copy(array) for array in layer._buffers.values()}
     twin = copy.deepcopy(net, shared)
-    twin.zero_grad()
     for layer in twin.leaves():
         if hasattr(layer, "random_state"):
             layer.eval()
@@ -169,7 +168,7 @@ def _twin(net):
 def _measure(net, x, labels, dy):
     """A `Watch` without findings; changes `net`."""
     ops, layers = backends.get(net.backend), list(net.leaves())
-    net.zero_grad()
+    net.zero_grad()  # of the batch before, or those that a twin shares with its network
     with np.errstate(all="ignore"):  # what is not finite is a finding
         y, measured = x, []
         for layer in layers:
@@ -184,7 +183,8 @@ def _measure(net, x, labels, dy):
             rows.append(Row(layer.name, type(layer).__name__, *found, *gradient, *_weigh(layer, ops)))
         rows.append(Row("input", "", *measured[0]))
         dependence = _dependence(ops.to_numpy(y))
-    about = f"batch of {len(x):,}, {net.dtype.name}, on {net.backend}; y: output, dy: its gradient, w: parameters"
+    about = (f"batch of {len(x):,}, {net.dtype.name}, on {net.backend}, dropout off; outputs and their gradients dy, "
+             "weights w and their gradients dw")
     return Watch(tuple(reversed(rows)), about, loss, y.shape[1] if loss is not None else None, dependence)
 
 
