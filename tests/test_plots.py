@@ -80,8 +80,10 @@ def test_predictions(tmp_path, count):
 
 
 def test_predictions_with_two_classes(tmp_path):
-    plots.predictions(np.zeros((1, 9, 9, 3), np.uint8), [1], np.array([[0.2, 0.8]]), CLASSES[:2], path=tmp_path / "p.png")
+    images = np.zeros((1, 9, 9, 3), np.uint8)
+    figure = plots.predictions(images, [1], np.array([[0.2, 0.8]]), CLASSES[:2], path=tmp_path / "p.png")
     assert contains(pixels(tmp_path / "p.png"), SKY)
+    assert len(figure.axes[0].patches) == 2 and np.isclose(figure.axes[0].get_ylim()[0], -0.29)  # no room for a third bar
 
 
 def test_nothing_is_left_where_a_picture_cannot_be_written(tmp_path):

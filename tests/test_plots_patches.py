@@ -123,9 +123,10 @@ def test_a_twin_is_at_distance_zero_exactly():
 def test_neighbours_are_drawn_beside_their_query():
     images = [np.full((6, 5, 3), 10 * i, np.uint8) for i in range(8)]
     features, names = normal(8, 3), [f"class {i % 2}" for i in range(8)]
-    figure = plots.neighbours(images, features, [3, 6], 2, names)
-    indices, distances = plots.nearest(features, [3, 6], 2)
-    cells = np.reshape(figure.axes, (2, 3))
+    figure = plots.neighbours(images, features, [3, 6], 4, names)
+    indices, distances = plots.nearest(features, [3, 6], 4)
+    assert len(set((indices % 2).ravel())) == 2
+    cells = np.reshape(figure.axes, (2, 5))
     for row, query, others, apart in zip(cells, (3, 6), indices, distances):
         assert [round(float(axes.get_images()[0].get_array()[0, 0, 0] * 25.5)) for axes in row] == [query, *others]
         assert row[0].get_title(loc="left") == names[query]

@@ -49,6 +49,12 @@ def test_the_two_ways_from_224_pixels():
     assert exact == "227 → 55, kernel 11, stride 4"
 
 
+def test_a_window_that_ends_on_padding_hangs_over_nothing():
+    (rows, columns), _ = sentences(Conv2d(1, 1, 3, stride=2, padding=((1, 1), (0, 3))), 5, 6)
+    assert rows == "5 → 3, kernel 3, stride 2, padding 1 and 1"
+    assert columns == "6 → 4, kernel 3, stride 2, padding 0 and 3"
+
+
 def test_gaps_of_a_dilation_are_found():
     (rows, columns), figure = sentences(Conv2d(1, 1, 2, stride=4, padding=(1, 0), dilation=2), 6, 9)
     assert rows == "6 → 2, kernel 2, stride 4, dilation 2, padding 1 and 1; 3 of 6 read by no window"
