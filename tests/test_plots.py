@@ -1,6 +1,8 @@
 """Pictures: they are there, they are not blank, and they show what they should."""
 
 import builtins
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -101,6 +103,11 @@ def test_pyplot_is_not_imported(tmp_path, monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", watch)
     plots.training_curves(history(3), path=tmp_path / "a.png")
+
+
+def test_matplotlib_is_imported_where_something_is_drawn():
+    program = "import sys, minicnn.plots, minicnn.training.pictures; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_names_of_classes_are_not_formulas_and_need_no_font(tmp_path):

@@ -147,6 +147,12 @@ def test_many_layers_differ_in_colour_or_line():
     assert len({(p.get_edgecolor(), p.get_linestyle()) for p in figure.axes[0].patches[1::2]}) == 15
 
 
+def test_a_network_without_convolutions_has_fields_too():
+    net = Sequential(one=MaxPool2d(2), two=MaxPool2d(3, 2))
+    figure = plots.receptive_fields(net, np.zeros((12, 10), np.uint8), unit=(0, 1))
+    assert rectangles(figure.axes[0]) == [(1.5, -0.5, 3.5, 1.5), (3.5, -0.5, 9.5, 5.5)]
+
+
 def test_effective_field_shows_the_gradient_and_the_box():
     net, x = smooth_net(), normal(*SHAPE)
     figure = plots.effective_field(net, x, "conv2", (1, 3))

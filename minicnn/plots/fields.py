@@ -100,8 +100,8 @@ def _around(axes, box, line, label=None):
 
 
 def _channels(net):
-    """Channels that the network's first layer with weights takes."""
-    return next(leaf.in_channels for leaf in net.leaves() if hasattr(leaf, "in_channels"))
+    """Channels that the network's first convolution takes; without one it takes any number."""
+    return next((leaf.in_channels for leaf in net.leaves() if hasattr(leaf, "in_channels")), 1)
 
 
 def _rest(row, box):
