@@ -136,6 +136,17 @@ def test_headers_are_pasted_once_so_that_nothing_is_included(kernels):
     assert "#include" not in kernels.source("own") and kernels.source("own").count("shift() { return") == 1
 
 
+def test_cupy_is_given_plain_ascii(monkeypatch):
+    """It writes the text to a file in the system's encoding: on Windows, that has neither sums nor arrows."""
+    import cupy
+
+    from minicnn.backends.cupy import kernels
+
+    monkeypatch.setattr(cupy, "RawModule", lambda code, options: code)
+    code = kernels._module.__wrapped__("conv_direct", "float32", 0)
+    assert code.isascii() and not kernels.source("conv_direct").isascii()
+
+
 def test_geometry_is_what_the_kernels_expect():
     from minicnn.backends.cupy.kernels import geometry
 

@@ -137,7 +137,8 @@ def _function(file, kernel, real, device):
 
 @functools.cache
 def _module(file, real, device):
-    code = f"typedef {REAL[real]} real;\n{source(file)}"
+    """CuPy writes the text to a file in the system's encoding, which may lack the symbols of the comments."""
+    code = f"typedef {REAL[real]} real;\n{source(file)}".encode("ascii", "replace").decode()
     return cupy.RawModule(code=code, options=("--std=c++17",))
 
 
