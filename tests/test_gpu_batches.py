@@ -131,7 +131,7 @@ class Log:
                 log.append(("the host waits for all", self.name))
 
         current = Stream("work")
-        monkeypatch.setattr(transfer.cupy.cuda, "Stream", lambda non_blocking: Stream())
+        monkeypatch.setattr(transfer, "_copies", lambda device: Stream())
         monkeypatch.setattr(transfer.cupy.cuda, "get_current_stream", lambda: current)
         plain_set = cupy.ndarray.set
         monkeypatch.setattr(cupy.ndarray, "set", lambda self, array, stream: (log.append((stream.name, "copies")),
@@ -174,6 +174,20 @@ def test_memory_is_held_until_the_work_on_it_is_done(monkeypatch):
             for reference in references:
                 assert (reference() is None) == (number in done), (number, done)
     assert len(alive) == 5 and done
+
+
+def test_all_epochs_copy_on_one_stream(monkeypatch):
+    """The memory of another would stay with it: batches would take more of the GPU from epoch to epoch."""
+    import cupy
+
+    from minicnn.backends.cupy import transfer
+
+    made, make = [], cupy.cuda.Stream
+    monkeypatch.setattr(cupy.cuda, "Stream", lambda non_blocking: made.append(make(non_blocking=non_blocking)) or made[-1])
+    transfer._copies.cache_clear()
+    for epoch in range(3):
+        list(batches(backend="cupy").epoch(epoch))
+    assert len(made) == 1
 
 
 def test_the_host_copies_bytes_into_memory_that_cannot_move(monkeypatch):

@@ -8,6 +8,7 @@ use is held here.
 
 import collections
 import contextlib
+import functools
 import math
 
 import cupy
@@ -35,7 +36,7 @@ def sent_ahead(batches, finish):
     finish : callable
         Launches what it has to do with the pixels on the current stream, and does not keep them.
     """
-    stream, held = cupy.cuda.Stream(non_blocking=True), collections.deque()
+    stream, held = _copies(cupy.cuda.runtime.getDevice()), collections.deque()
     with contextlib.closing(batches):
         try:
             sent, error = _send_next(batches, stream)
@@ -49,6 +50,12 @@ def sent_ahead(batches, finish):
             stream.synchronize()  # whatever is under way still reads the host's memory
             while held:
                 held.popleft()[-1].synchronize()
+
+
+@functools.cache
+def _copies(device):
+    """The stream of all copies to this device. CuPy's pool keeps the memory of each stream apart, also when it is gone."""
+    return cupy.cuda.Stream(non_blocking=True)
 
 
 def _send_next(batches, stream):
