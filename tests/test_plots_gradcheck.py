@@ -79,7 +79,7 @@ def test_reports_of_one_array_stand_beside_each_other(tmp_path):
 
 def test_what_is_not_finite_is_counted_and_not_drawn():
     axes = plots.gradcheck({"": gradcheck(NotANumber(), normal(2, 4))}).axes[0]
-    assert axes.texts[0].get_text() == "WRONG: 2 of 8 off,\nby up to inf"
+    assert axes.texts[0].get_text() == "WRONG: 2 of 8 off, by up to inf"
     assert [len(line.get_xdata()) for line in axes.lines[1:]] == [6, 0] and np.isfinite(axes.get_ylim()).all()
 
 

@@ -51,7 +51,7 @@ def gradcheck(reports, *, path=None):
     columns = columns if columns > 1 else min(len(panels), COLUMNS)
     rows = math.ceil(len(panels) / columns)
     side = min(WIDTH / columns, 3.4)
-    figure = new_figure((side * columns, (side + 0.25) * rows))
+    figure = new_figure((side * columns, (side + 0.5) * rows))
     cells = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, (title, row) in zip(cells, panels):
         _points(axes, title, row)
@@ -72,9 +72,9 @@ def _points(axes, title, row):
     axes.plot(row.numeric[drawn & ~wrong], row.analytic[drawn & ~wrong], "o", color=BLUE, markersize=3.5, alpha=0.6)
     axes.plot(row.numeric[drawn & wrong], row.analytic[drawn & wrong], "x", color=ORANGE, markersize=4.5)
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
-    axes.set_title(title, loc="left", fontsize=9)
-    axes.text(0.03, 0.97, f"{row.verdict}: {wrong.sum()} of {row.checked} off,\nby up to {row.error:.1g}", fontsize=8,
-              va="top", transform=axes.transAxes, color=ORANGE if wrong.any() else BLUE)
+    axes.set_title(title, loc="left", fontsize=9, pad=15)
+    axes.text(0, 1.02, f"{row.verdict}: {wrong.sum()} of {row.checked} off, by up to {row.error:.1g}", fontsize=7,
+              va="bottom", transform=axes.transAxes, color=ORANGE if wrong.any() else BLUE)
     axes.tick_params(labelsize=7)
     axes.grid(color=GRID)
     axes.set_axisbelow(True)
