@@ -13,16 +13,30 @@ KINK = 1e-7  # how far the differences over one and over half a step may disagre
 NOISE = 1e-9  # rounding in a difference, relative to the terms of L that change: about 2⁻⁵² / STEP, with a margin
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
-    """What was found for the input or one parameter."""
+    """What was found for the input or one parameter.
+
+    Shapes: analytic, numeric, errors (checked,): the gradient of backward, that of the differences, and their relative
+    error, at the coordinates that were checked.
+    """
 
     name: str
     shape: tuple
-    checked: int
     kinks: int
-    error: float
     tolerance: float
+    analytic: np.ndarray
+    numeric: np.ndarray
+    errors: np.ndarray
+
+    @property
+    def checked(self):
+        return len(self.errors)
+
+    @property
+    def error(self):
+        """The largest."""
+        return float(self.errors.max(initial=0))
 
     @property
     def verdict(self):
@@ -84,7 +98,8 @@ def gradcheck(layer, x, tolerance=1e-6, samples=500, seed=0):
     Returns
     -------
     Report
-        `report.passed`, `report.rows`; the table, which is printed as well.
+        `report.passed`; `report.rows`, one for the input and each parameter, with all the numbers that were compared, which
+        `plots.gradcheck` draws; the table, which is printed as well.
 
     Examples
     --------
@@ -175,9 +190,10 @@ def _check_array(check, name, array, gradient, tolerance, chosen):
     smooth = kink <= np.maximum(KINK * largest, NOISE * magnitude)
     everywhere = max(np.abs(found).max(initial=0) for _, _, found in check.arrays())
     floor = np.maximum(max(1e-2 * largest, 1e-4 * everywhere, np.finfo(float).tiny), 1e-3 * magnitude)
-    errors = np.abs(analytic - numeric) / np.maximum(np.maximum(np.abs(analytic), np.abs(numeric)), floor)
-    worst = np.nan_to_num(errors[smooth], nan=np.inf).max(initial=0)
-    return Row(name, array.shape, int(smooth.sum()), int((~smooth).sum()), float(worst), tolerance)
+    with np.errstate(invalid="ignore"):  # an infinite gradient gives NaN, and NaN counts as infinitely wrong
+        errors = np.abs(analytic - numeric) / np.maximum(np.maximum(np.abs(analytic), np.abs(numeric)), floor)
+    errors = np.nan_to_num(errors, nan=np.inf)
+    return Row(name, array.shape, int((~smooth).sum()), tolerance, analytic[smooth], numeric[smooth], errors[smooth])
 
 
 def _differences(check, flat, i, centre):

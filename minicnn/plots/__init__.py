@@ -18,6 +18,7 @@ from minicnn.plots.curves import training_curves
 from minicnn.plots.distributions import distributions
 from minicnn.plots.fields import effective_field, receptive_fields
 from minicnn.plots.filters import filters
+from minicnn.plots.gradcheck import gradcheck
 from minicnn.plots.im2col import im2col
 from minicnn.plots.images import images
 from minicnn.plots.lines import lines
@@ -33,7 +34,7 @@ from minicnn.plots.windows import window_counts, windows
 
 __all__ = [
     "architecture", "borders", "confusion", "confusion_counts", "connections", "costs", "distributions", "divisors",
-    "effective_field", "feature_maps", "features", "filters", "gradient_maps", "im2col", "images", "input_gradient",
-    "lines", "lrn", "nearest", "neighbours", "occlusion", "occlusion_map", "patches", "peaks", "pooling", "predictions",
-    "receptive_box", "receptive_fields", "tied_windows", "training_curves", "window_counts", "windows",
+    "effective_field", "feature_maps", "features", "filters", "gradcheck", "gradient_maps", "im2col", "images",
+    "input_gradient", "lines", "lrn", "nearest", "neighbours", "occlusion", "occlusion_map", "patches", "peaks", "pooling",
+    "predictions", "receptive_box", "receptive_fields", "tied_windows", "training_curves", "window_counts", "windows",
 ]
