@@ -157,6 +157,31 @@ def test_a_run_learns_the_same_on_both_and_goes_on_to_the_last_bit(tmp_path):
         np.testing.assert_array_equal(resumed.net.state_dict()[name], array, name)
 
 
+def test_nothing_waits_for_the_update_of_the_weights(tmp_path, monkeypatch):
+    """Every reading waits for all that was launched before; each step reads loss and logits, and then updates."""
+    import cupy
+
+    log = []
+    monkeypatch.setattr(cupy.ndarray, "get", noting(cupy.ndarray.get, log, "read"))
+    monkeypatch.setattr(cupy.ndarray, "__float__", noting(cupy.ndarray.__float__, log, "read"))
+    monkeypatch.setattr(SGD, "step", noting(SGD.step, log, "update"))
+    with RunFolder(tmp_path) as opened:
+        trainer = make_trainer(opened)
+        trainer.net.to("cupy")
+        for batch in trainer.batches.epoch():
+            log.clear()
+            trainer._step(batch)
+            assert log[-1] == "update" and log.count("update") == 1 and "read" in log
+
+
+def noting(function, log, what):
+    """`function`, which puts `what` into the log when it is called."""
+    def call(*args, **kwargs):
+        log.append(what)
+        return function(*args, **kwargs)
+    return call
+
+
 def test_a_run_begun_on_the_gpu_goes_on_without_one(tmp_path):
     run(tmp_path, "cupy", epochs=1)
     with RunFolder(tmp_path) as opened:

@@ -155,18 +155,20 @@ class Trainer:
     def _step(self, batch):
         """One step of gradient descent, not taken if the loss is not finite.
 
-        The loss is read only after backward was started: on a GPU, reading it waits for the forward pass.
+        On a GPU, reading waits for all that was launched before: so loss and logits are read once, between backward and
+        the update, which then runs while the next batch is fetched.
         """
         backend = backends.get(self.net.backend)
         self.optimiser.zero_grad()
         logits = self.net.forward(backend.asarray(batch.images))
         loss = self.loss(logits, batch.labels)
         self.net.backward(self.loss.backward(), need_dx=False)
+        loss, logits = float(loss), backend.to_numpy(logits)
         if not math.isfinite(loss):
-            raise Diverged(f"the loss is {float(loss)} at epoch {self.epoch + 1}, batch {self.position + 1}: stopped before "
+            raise Diverged(f"the loss is {loss} at epoch {self.epoch + 1}, batch {self.position + 1}: stopped before "
                            f"the weights change. A smaller --lr helps most often. {self._where_saved()}")
         self.optimiser.step()
-        self.sums.add(loss, backend.to_numpy(logits), batch.labels)
+        self.sums.add(loss, logits, batch.labels)
 
     def _finish_epoch(self, measured, seconds):
         """Write down the epoch, drop the learning rate when its time has come, and save."""
