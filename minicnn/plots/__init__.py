@@ -30,11 +30,14 @@ from minicnn.plots.patches import patches, peaks
 from minicnn.plots.pooling import pooling, tied_windows
 from minicnn.plots.predictions import predictions
 from minicnn.plots.receptive import input_gradient, receptive_box
+from minicnn.plots.threads import read_counts, reads, threads, writers
+from minicnn.plots.warps import warp_addresses, warps
 from minicnn.plots.windows import window_counts, windows
 
 __all__ = [
     "architecture", "borders", "confusion", "confusion_counts", "connections", "costs", "distributions", "divisors",
     "effective_field", "feature_maps", "features", "filters", "gradcheck", "gradient_maps", "im2col", "images",
     "input_gradient", "lines", "lrn", "nearest", "neighbours", "occlusion", "occlusion_map", "patches", "peaks", "pooling",
-    "predictions", "receptive_box", "receptive_fields", "tied_windows", "training_curves", "window_counts", "windows",
+    "predictions", "read_counts", "reads", "receptive_box", "receptive_fields", "threads", "tied_windows",
+    "training_curves", "warp_addresses", "warps", "window_counts", "windows", "writers",
 ]
