@@ -225,7 +225,7 @@ class Sequential(Layer):
 
     def __repr__(self):
         if not self.layers:
-            return "Sequential()"
+            return f"{type(self).__name__}()"
         name = f"{self.name}: " * bool(self.name)
         lines = (f"  {key} = {type(layer).__name__}({layer.settings()})" for key, layer in self.layers.items())
-        return f"{name}Sequential(\n" + ",\n".join(lines) + "\n)"
+        return f"{name}{type(self).__name__}(\n" + ",\n".join(lines) + "\n)"

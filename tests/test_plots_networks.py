@@ -106,7 +106,7 @@ def test_lines_are_the_values_and_share_colours_and_axes():
     assert (a.get_color(), b.get_color(), second.lines[0].get_color()) == (BLUE, ORANGE, ORANGE)
     assert second.lines[0].get_linestyle() == b.get_linestyle() != a.get_linestyle()
     assert first.get_ylim() == second.get_ylim() and (first.get_xscale(), first.get_yscale()) == ("linear", "log")
-    assert [text.get_text() for text in first.get_legend().get_texts()] == ["a", "b"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
     assert second.get_xticks().tolist() == [0, 1, 10, 20, 40]
 
 

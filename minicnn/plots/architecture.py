@@ -7,6 +7,7 @@ from minicnn.plots.style import AMBER, BLUE, GREY, INK, SKY, WIDTH, finish, new_
 SIDE, DEPTH, UNITS = 1.0, 0.36, 0.2  # of the square roots of pixels, maps and units, in the picture's unit
 SLANT = 0.28  # how far the columns of a map go up and to the right
 GAP = 1.4
+CROWD = 14  # more blocks than this have no room for both sides of their maps
 
 
 def architecture(trace, *, path=None):
@@ -36,23 +37,27 @@ def architecture(trace, *, path=None):
     """
     rows = [row for row in trace.rows if row.type != "Flatten" and (row.formula or row.macs)]
     blocks = [("input", "", trace.rows[0].input_shape), *((row.name, row.type, row.output_shape) for row in rows)]
-    figure = new_figure((WIDTH, 2.6))
+    figure = new_figure((WIDTH, WIDTH))
     axes, left = figure.add_subplot(), 0.0
     for name, kind, shape in blocks:
         thick, high, slant = _sizes(shape)
         _block(axes, left, thick, high, slant, SKY if kind.startswith("Conv") else AMBER if kind == "Linear" else GREY)
-        _name(axes, left + thick / 2, high / 2, name, shape)
+        _name(axes, left + thick / 2, high / 2, name, shape, crowded=len(blocks) > CROWD)
         left += thick + max(slant, 1.0) + GAP
     axes.autoscale()
     axes.set_aspect("equal")
     axes.set_axis_off()
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    figure.set_size_inches(WIDTH, WIDTH * (high - low) / (right - left) + 0.4)
     return finish(figure, path)
 
 
-def _name(axes, centre, high, name, shape):
+def _name(axes, centre, high, name, shape, crowded):
     """The name in front of the block, and under it what it holds."""
     axes.annotate(name, (centre, -high), (0, -4), textcoords="offset points", ha="center", va="top", fontsize=8, color=BLUE)
-    numbers = "\n".join([f"{shape[1]}", *([" × ".join(map(str, shape[2:]))] if shape[2:] else [])])
+    square = crowded and len(set(shape[2:])) == 1
+    size = f"{shape[2]}²" if square else " × ".join(map(str, shape[2:]))
+    numbers = f"{shape[1]}\n{size}".strip()
     axes.annotate(numbers, (centre, -high), (0, -15), textcoords="offset points", ha="center", va="top", fontsize=6.5)
 
 

@@ -35,5 +35,5 @@ def images(images, titles=None, columns=6, *, path=None):
         axes.set_axis_off()
     for axes, image, title in zip(cells, images, titles):
         show_image(axes, image)
-        axes.set_title(shorten(title, int(9 * side)), loc="left", fontsize=9, parse_math=False)
+        axes.set_title(shorten(title, int(12 * side)), loc="left", fontsize=9, parse_math=False)
     return finish(figure, path)

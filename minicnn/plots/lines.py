@@ -47,6 +47,8 @@ def lines(panels, xlabel="", ylabel="", *, log="", path=None):
         _dress(axes, title, xlabel)
     _scale(figure.axes, log)
     figure.axes[0].set_ylabel(ylabel)
+    known = {line.get_label(): line for axes in figure.axes for line in axes.lines}
+    figure.legend([known[name] for name in names], names, loc="outside right center", frameon=False, fontsize=9)
     return finish(figure, path)
 
 
@@ -64,7 +66,6 @@ def _dress(axes, title, xlabel):
     axes.set_xlabel(xlabel)
     axes.grid(color=GRID)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=9)
 
 
 def _scale(panels, log):
