@@ -152,10 +152,12 @@ def test_a_solution_is_its_exercise_with_the_gaps_filled(exercise, solution):
 
 
 def gaps(source):
-    """How many dots are to be filled in; those of `array[...]` and `is ...` are not."""
+    """How many dots are to be filled in, of Python or of a kernel; those of `array[...]` and `is ...` are not."""
     nodes = list(ast.walk(ast.parse(source)))
-    used = [child for node in nodes if isinstance(node, (ast.Subscript, ast.Compare)) for child in ast.iter_child_nodes(node)]
-    return sum(isinstance(node, ast.Constant) and node.value is ... and node not in used for node in nodes)
+    pairs = [node for node in nodes if isinstance(node, (ast.Subscript, ast.Compare))]
+    used = [child for node in pairs for child in ast.iter_child_nodes(node)]
+    dots = sum(isinstance(node, ast.Constant) and node.value is ... and node not in used for node in nodes)
+    return dots + sum(line.strip() == "// ..." for line in source.splitlines())
 
 
 @pytest.mark.parametrize("exercise, solution", every_exercise())
