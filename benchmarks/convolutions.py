@@ -57,7 +57,7 @@ SWEEPS = {
 AXES = {"kernel": "kernel, k×k  (64 → 64 channels, 28 × 28)", "channels": "channels, in and out  (3×3, 28 × 28)",
         "resolution": "pixels a side  (3×3, 64 → 64 channels)"}
 STYLES = {"direct": ("FAINT", "s", "--"), "im2col": ("BLUE", "o", "-"), "winograd": ("ORANGE", "^", "-"),
-          "fft": ("AMBER", "D", "-")}  # names in minicnn.plots, markers, lines
+          "fft": ("AMBER", "D", "-")}  # names in minicnn.plots.style, markers, lines
 ALEXNET = {  # name: (channels, side, out, kernel, stride) of the single column
     "conv1": (3, 227, 96, 11, 4), "conv2": (96, 27, 256, 5, 1), "conv3": (256, 13, 384, 3, 1), "conv4": (384, 13, 384, 3, 1),
     "conv5": (384, 13, 256, 3, 1)}
@@ -189,7 +189,7 @@ def draw(found, path):
     """Speed and memory against kernel, channels and resolution; rings mark what `auto` picks."""
     from matplotlib.figure import Figure
 
-    from minicnn import plots
+    from minicnn.plots import style
 
     figure = Figure(figsize=(13, 7), dpi=110, layout="constrained", facecolor="white")
     panels = figure.subplots(2, 3, sharex="col", sharey="row")
@@ -200,9 +200,9 @@ def draw(found, path):
                       for x, (shape, seconds, sizes, *_) in zip(at, rows) if algorithm in seconds]
             places, *values = zip(*points)
             for axes, heights in zip((speed, space), values):
-                axes.plot(places, heights, line, color=getattr(plots, colour), marker=marker, linewidth=2, label=algorithm)
+                axes.plot(places, heights, line, color=getattr(style, colour), marker=marker, linewidth=2, label=algorithm)
         speed.plot(at, [shape.macs / seconds[chosen] / 1e9 for shape, seconds, *_, chosen in rows], "o", markersize=13,
-                   markerfacecolor="none", markeredgecolor=plots.INK, label="auto picks")
+                   markerfacecolor="none", markeredgecolor=style.INK, label="auto picks")
         for axes in (speed, space):
             axes.grid(color="#EEEEEE")
             axes.spines[["top", "right"]].set_visible(False)

@@ -1,5 +1,6 @@
 """Train an AlexNet on the images of a folder, or, without any argument, on shapes drawn by the library."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -12,13 +13,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for a checkout t
 
 import minicnn
 from alexnet import RECIPES, alexnet
-from minicnn import PlateauSchedule, StepSchedule, blas, data
+from minicnn import PlateauSchedule, StepSchedule, blas, data, plots
 from minicnn.training import Checkpoint, Diverged, Interrupted, RunFolder, Trainer, evaluate, progress
 from minicnn.training.command import UsageError, counted, run, warn
-from minicnn.training.folder import find_checkpoint, refuse_overwriting
-from minicnn.training.pictures import draw_pictures, first_filters, sample
+from minicnn.training.folder import PICTURES, find_checkpoint, refuse_overwriting
+from minicnn.training.pictures import COUNTED, draw_pictures, first_filters, sample
 from minicnn.training.rehearsal import rehearse
 from training_options import parse, settings_of
+
+CHECKED = 8  # images of the start-up check, or as many as a batch has
 
 
 def open_data(settings, workers):
@@ -76,7 +79,8 @@ class Run:
     def batches(self, dataset, **how):
         """Batches of a dataset with the run's crops and pixels."""
         pixels = "unit" if self.settings["init"] == "he" else self.recipe.pixels
-        return data.Batches(dataset, self.settings["batch_size"], self.recipe.input_size, self.statistics, pixels,
+        how = {"batch_size": self.settings["batch_size"], **how}
+        return data.Batches(dataset, crop=self.recipe.input_size, statistics=self.statistics, pixels=pixels,
                             seed=self.settings["seed"], workers=self.workers, **how)
 
     def trainer(self):
@@ -117,6 +121,17 @@ class Run:
             warn(blas.advice())
         return table
 
+    def check(self):
+        """Warn of what speaks against learning, before the first step. Changes nothing, and does not stop the run."""
+        few = sample(self.train, max(2, min(CHECKED, self.settings["batch_size"])))
+        if len(few) < 2:  # nothing can be said of one image
+            return
+        with contextlib.closing(self.batches(few, batch_size=len(few)).epoch()) as batches:
+            batch = next(batches)
+        images = minicnn.backends.get(self.net.backend).asarray(batch.images)
+        for finding in minicnn.watch(self.net, images, batch.labels).findings:
+            warn(f"start-up check: {finding}" + "; --init he does that" * (self.settings["init"] == "published"))
+
     def drops(self):
         """When the learning rate falls, in words; a drop after the last epoch is none."""
         if not self.settings["milestones"]:
@@ -146,6 +161,8 @@ def dry_run(given, source, path):
     refuse_overwriting(path, source)
     run_, trainer = prepare(given, source)
     print(run_.describe("a dry run leaves nothing behind"))
+    if source is None:
+        run_.check()
     trained = rehearse(trainer, path)[-1]
     print(f"two batches trained (loss {trained['train_loss']:.3f}), one validated, a checkpoint read back: all well")
 
@@ -167,7 +184,9 @@ def train(given, source, path, start):
         refuse_overwriting(folder.path, source)
         run_, trainer = prepare(given, source, folder)
         run_.describe(folder.path)
-        if source is not None:
+        if source is None:
+            run_.check()
+        else:
             folder.adopt(source.with_name("best.npz"), trainer.history)
         folder.write_config({**run_.settings, "backend": run_.net.backend, "blas": blas.describe()})
         if trainer.epoch >= run_.settings["epochs"]:
@@ -176,14 +195,14 @@ def train(given, source, path, start):
             history = trainer.fit(run_.settings["epochs"])
         except (Diverged, Interrupted):
             if trainer.history:
-                folder.draw_curves(trainer.history)
+                folder.draw("curves", plots.training_curves, trainer.history)
             raise
-        draw_pictures(folder, run_.net, history, run_.batches(sample(run_.validation, 18)), run_.start)
+        draw_pictures(folder, run_.net, history, run_.batches(sample(run_.validation, COUNTED)), run_.start)
         if "ten_crop" in given:
             run_.measure()
         report(run_, history)
-        print(f"finished  in {progress.clock_text(time.monotonic() - start)}; look at {folder.path}/curves.png, filters.png "
-              "and predictions.png")
+        print(f"finished  in {progress.clock_text(time.monotonic() - start)}; look at {folder.path}: "
+              f"{', '.join(f'{name}.png' for name in PICTURES)}")
 
 
 def report(run_, history):

@@ -39,8 +39,9 @@ EPILOG = f"""examples:
 data: DIR/train/<class>/ and DIR/val/<class>/, or DIR/<class>/ of which a fifth is held out, or the files of MNIST,
 Fashion-MNIST or CIFAR-10. Broken images are named, left out and counted.
 
-a run's folder holds config.json, metrics.csv (a row an epoch), last.npz, best.npz (highest validation top-1),
-curves.png, filters.png and predictions.png.
+a run's folder holds config.json, metrics.csv (a row an epoch), last.npz, best.npz (highest validation top-1), and
+pictures: curves, filters, predictions, confusion, maps (an image on its way through the network), patches (of images
+that excite units of the last convolution most), neighbours (images that the network takes for alike).
 
 recipes (--recipe):
 {RECIPE_LIST}

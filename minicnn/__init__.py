@@ -1,7 +1,7 @@
 """minicnn: convolutional networks from scratch, without autograd, on CPU and GPU.
 
 Layers have a forward and a backward pass written by hand; `Sequential` chains them; `gradcheck` tells whether a backward
-is right; `trace` shows shapes, parameters and work before anything runs.
+is right; `trace` shows shapes, parameters, work and memory before anything runs, `watch` what really flows.
 """
 
 from minicnn import blas as blas  # isort: skip  # first of all: it loads NumPy with the fastest kernels
@@ -30,6 +30,7 @@ from minicnn.optim import SGD, Adam
 from minicnn.parameter import Parameter
 from minicnn.schedules import PlateauSchedule, StepSchedule
 from minicnn.trace import trace
+from minicnn.watch import watch
 
 __version__ = "0.1.0"
 
@@ -38,4 +39,5 @@ __all__ = [
     "DtypeError", "FileError", "Flatten", "Layer", "Linear", "MaxPool2d", "MinicnnError", "Parameter", "PlateauSchedule",
     "ReLU", "Sequential", "ShapeError", "Sigmoid", "SoftmaxCrossEntropy", "StateError", "StepSchedule", "Tanh", "col2im",
     "get_num_threads", "gradcheck", "im2col", "set_num_threads", "trace",
+    "watch",
 ]

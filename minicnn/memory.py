@@ -1,52 +1,62 @@
-"""What to say when a batch does not fit into the memory of a GPU."""
+"""The memory of a network, from the rows of its trace: what is held at a time, part by part."""
 
-import bisect
-import itertools
 import math
+from dataclasses import asdict, dataclass
 
-from minicnn.errors import OutOfMemory
+from minicnn.layers.flatten import Flatten
+from minicnn.tables import size
 
 
-class Advice:
-    """As a context: adds to an `OutOfMemory` error of a pass which batch would fit.
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that a network needs, part by part; `total` is their sum."""
 
-    Parameters
-    ----------
-    net : Sequential
-    shape : tuple
-        Of the input, (N, …).
-    in_use : int
-        Bytes that were in use before the pass, the batch's images among them.
-    training : bool
-        Forward and backward, where every activation waits for the backward pass, or inference, where none does.
+    weights: int
+    gradients: int
+    optimiser: int
+    activations: int
+    workspace: int
+
+    @property
+    def total(self):
+        return sum(asdict(self).values())
+
+    def __str__(self):
+        return f"{size(self.total)} = {' + '.join(f'{name} {size(n)}' for name, n in asdict(self).items() if n)}"
+
+
+def of_training(rows, itemsize, slots):
+    """Of a step: all that is kept for backward, and as workspace the largest dy, dx and buffers of one thread.
+
+    Measured peaks are at most a tenth above it, beside what each thread keeps for the next step, some 10 MiB.
     """
+    weights = sum(row.parameters for row in rows) * itemsize
+    workspace = max((row.workspace_bytes + itemsize * (_count(row.output_shape) + _input(i, row))
+                     for i, row in enumerate(rows)), default=0)  # nobody reads dx of the first layer
+    return Memory(weights, weights, slots * weights, sum(row.kept_bytes for row in rows), workspace)
 
-    def __init__(self, net, shape, in_use, training=True):
-        self._net, self._shape, self._in_use, self._training = net, tuple(shape), in_use, training
 
-    def __enter__(self):
-        return self
+def of_inference(rows, itemsize):
+    """Of a prediction: the images, and the largest x and y; as workspace the largest buffers of one thread."""
+    images = _count(rows[0].input_shape) if rows else 0
+    largest = max((_count(row.output_shape) + _input(i, row) for i, row in enumerate(rows)), default=0)
+    return Memory(sum(row.parameters for row in rows) * itemsize, 0, 0, itemsize * (images + largest),
+                  max((row.workspace_bytes for row in rows), default=0))
 
-    def __exit__(self, kind, error, traceback):
-        if isinstance(error, OutOfMemory):
-            raise OutOfMemory(error.wanted, error.free, error.in_use, self._remedy(error)) from None
 
-    def _remedy(self, error):
-        images, room = self._shape[0], error.free + error.in_use - self._in_use + self._input(self._shape[0])
-        fits = bisect.bisect_right(range(1, images), room, key=self._needed)
-        return f"instead of {images} images at a time, about {fits} would fit" if fits else "not even one image would fit"
+def _input(i, row):
+    """Numbers in the input of row i, which is not a layer's own if it is the network's."""
+    return _count(row.input_shape) if i else 0
 
-    def _input(self, images):
-        """Bytes of a batch itself, which comes and goes in training; to `predict`, it is a part of what is there anyway."""
-        return images * math.prod(self._shape[1:]) * self._net.dtype.itemsize if self._training else 0
 
-    def _needed(self, images):
-        """Bytes that a pass takes for so many images, at the worst moment."""
-        shapes, workspaces = [(images, *self._shape[1:])], []
-        for layer in self._net.leaves():
-            workspaces.append(layer.workspace_bytes(shapes[-1]))
-            shapes.append(layer.output_shape(shapes[-1]))
-        sizes = [self._input(images), *(math.prod(shape) * self._net.dtype.itemsize for shape in shapes[1:])]
-        largest = max(before + after for before, after in itertools.pairwise(sizes))  # x and y of a layer, or dy and dx
-        gradients = sum(p.data.nbytes for p in self._net.parameters() if p.grad is None)
-        return largest + max(workspaces) + (sum(sizes) + gradients if self._training else 0)
+def _count(shape):
+    return math.prod(shape) if shape else 0  # no shape: the layer does not fit
+
+
+def keep(layer, shape, output, kept):
+    """(bytes held until backward because of `layer`, is its output held?); `kept`: is its input held already?"""
+    x, y = (math.prod(sizes) * layer.dtype.itemsize for sizes in (shape, output))
+    new = layer.cache_bytes(shape) + x * (layer.keeps == "x" and not kept) + y * (layer.keeps == "y")
+    if isinstance(layer, Flatten):  # whose output is its input, seen otherwise
+        return new, kept
+    return new, layer.keeps == "y"

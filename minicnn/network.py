@@ -8,7 +8,7 @@ from minicnn import backends, weights
 from minicnn.errors import ShapeError, StateError
 from minicnn.initialisers import generator
 from minicnn.layers.base import Layer
-from minicnn.memory import Advice
+from minicnn.out_of_memory import Advice
 
 
 class Sequential(Layer):

@@ -14,6 +14,15 @@ class Parameter:
         Factors on the learning rate and on the weight decay (1 until a recipe sets them).
     name : str
         "weight" in a layer alone, "conv1.weight" inside a network.
+
+    Examples
+    --------
+    >>> from minicnn import Linear, Sequential
+    >>> net = Sequential(fc=Linear(4, 2, seed=0))
+    >>> net.parameters()
+    [Parameter(fc.weight, shape=(2, 4), dtype=float32), Parameter(fc.bias, shape=(2,), dtype=float32)]
+    >>> net.fc.bias.lr_mult, net.fc.bias.grad is None
+    (1.0, True)
     """
 
     def __init__(self, data, name="parameter"):

@@ -54,6 +54,34 @@ class Axis:
             return room // self.stride + 1
         return min(-(-room // self.stride), (size + self.before - 1) // self.stride) + 1
 
+    def formula(self, size):
+        """`output_size` with the numbers filled in.
+
+        Examples
+        --------
+        >>> from minicnn.windows import Axis
+        >>> Axis(11, stride=4).formula(227), Axis(5, before=2, after=2).formula(27)
+        ('(227 − 11)/4 + 1 = 55', '27 + 2·2 − 5 + 1 = 27')
+        >>> Axis(11, stride=4).formula(224), Axis(11, stride=4, ceil_mode=True).formula(224)
+        ('⌊(224 − 11)/4⌋ + 1 = 54', '⌈(224 − 11)/4⌉ + 1 = 55')
+        """
+        out, room = self.output_size(size), size + self.before + self.after - self.extent
+        padding = [f"2·{self.before}"] if self.before == self.after else [str(self.before), str(self.after)]
+        extent = [str(self.kernel)] if self.dilation == 1 else [f"{self.dilation}·({self.kernel} − 1)", "1"]
+        padded = " + ".join([str(size), *(side for side in padding if side not in ("0", "2·0"))])
+        steps = self._steps(" − ".join([padded, *extent]), room, self.ceil_mode)
+        if self.ceil_mode and out <= -(-room // self.stride):  # one window less: it would begin behind the image
+            last = f"{size} + {self.before} − 1" if self.before else f"{size} − 1"
+            steps = f"min({steps}, {self._steps(last, size + self.before - 1)})"
+        return f"{steps} + 1 = {out}"
+
+    def _steps(self, room, number, up=False):
+        """How many strides fit into `room`, which is `number`, in writing."""
+        if self.stride == 1:
+            return room
+        exact = f"({room})/{self.stride}"
+        return exact if number % self.stride == 0 else f"⌈{exact}⌉" if up else f"⌊{exact}⌋"
+
     def taps(self, size):
         """For every window, the input positions of its taps: a list of ranges, some positions outside [0, size)."""
         starts = range(-self.before, -self.before + self.output_size(size) * self.stride, self.stride)
@@ -93,6 +121,11 @@ class Window:
     def output_size(self, size):
         """(OH, OW) for an input of (H, W)."""
         return self.rows.output_size(size[0]), self.columns.output_size(size[1])
+
+    def formula(self, size):
+        """`output_size` with the numbers filled in: once if rows and columns agree, else rows; columns."""
+        rows, columns = self.rows.formula(size[0]), self.columns.formula(size[1])
+        return rows if rows == columns else f"{rows}; {columns}"
 
     def settings(self):
         """'k=3, s=2, p=1' for tables and `repr`; what has its default is left out."""

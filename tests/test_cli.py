@@ -15,6 +15,7 @@ from PIL import Image
 from training_helpers import THIN, TIMES, fails, load_command, process, write_images
 
 from minicnn.training import Checkpoint
+from minicnn.training.folder import PICTURES
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +57,12 @@ def log(folder):
 
 def test_what_a_run_leaves(finished):
     assert sorted(path.name for path in finished.iterdir()) == [
-        "best.npz", "config.json", "curves.png", "filters.png", "last.npz", "metrics.csv", "predictions.png"]
+        "best.npz", "config.json", "confusion.png", "curves.png", "filters.png", "last.npz", "maps.png", "metrics.csv",
+        "neighbours.png", "patches.png", "predictions.png"]
     assert [row["epoch"] for row in log(finished)] == ["1", "2"]
     config = json.loads((finished / "config.json").read_text())
     assert (config["width"], config["batch_size"], config["recipe"], config["seed"]) == (0.04, 4, "paper", 0)
-    for name in ("curves", "filters", "predictions"):
+    for name in PICTURES:
         with Image.open(finished / f"{name}.png") as picture:
             assert len(np.unique(np.array(picture.convert("L")))) > 20
 

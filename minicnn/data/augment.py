@@ -27,6 +27,11 @@ class Augmentation:
     ----------
     Krizhevsky et al., ImageNet Classification with Deep CNNs, NIPS 2012, section 4.1. The paper does not say in what
     unit the eigenvalues are. With pixels in [0, 1] the shift is a few grey levels; with 0 to 255 it would be hundreds.
+
+    Examples
+    --------
+    >>> Augmentation(lighting=0.1)
+    Augmentation(mirror=True, lighting=0.1, noise=0.0)
     """
 
     mirror: bool = True

@@ -16,7 +16,20 @@ AHEAD = 2  # batches ready or in hand beyond the one that the step works on
 
 @dataclass(frozen=True)
 class Batch:
-    """Shapes: images (n, 3, crop, crop), with ten views (10·n, 3, crop, crop), image by image; labels, indices (n,)."""
+    """What a step takes: the images, their labels, and their places in the dataset.
+
+    Shapes
+    ------
+    images (n, 3, crop, crop), with ten views (10·n, 3, crop, crop), image by image; labels, indices (n,)
+
+    Examples
+    --------
+    >>> from minicnn.data import Batches, PixelStatistics, Shapes
+    >>> data = Shapes(12, size=32)
+    >>> batch = next(Batches(data, 4, crop=28, statistics=PixelStatistics.fit(data)).epoch())
+    >>> batch.images.shape, batch.labels, batch.indices
+    ((4, 3, 28, 28), array([0, 1, 2, 3]), array([0, 1, 2, 3]))
+    """
 
     images: np.ndarray
     labels: np.ndarray

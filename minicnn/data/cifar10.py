@@ -154,6 +154,17 @@ def open_cifar10(path, size=256, seed=0, warn=print, cache=None):
     Returns
     -------
     train, val : ArrayImages
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> record = bytes([3]) + bytes(3072)                    # of the binary version: a label, and 3 × 32 × 32 pixels
+    >>> with TemporaryDirectory() as folder:
+    ...     for name in [*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"]:
+    ...         _ = Path(folder, f"{name}.bin").write_bytes(2 * record)
+    ...     train, val = open_cifar10(folder, size=32)
+    >>> len(train), len(val), train.classes[train.labels[0]]
+    (10, 2, 'cat')
     """
     files, cache = cifar10_files(path), PixelCache() if cache is None else cache
     missing = [name for name in (*_TRAIN, "test_batch") if name not in files]

@@ -79,6 +79,15 @@ def read_image(path, size=256):
     Returns
     -------
     ndarray of uint8, shape (size, size, 3)
+
+    Examples
+    --------
+    >>> from tempfile import NamedTemporaryFile
+    >>> with NamedTemporaryFile(suffix=".png") as file:
+    ...     Image.new("RGB", (640, 480), (9, 8, 7)).save(file, "PNG")
+    ...     file.flush()
+    ...     read_image(file.name, size=4)[0, 0].tolist()
+    [9, 8, 7]
     """
     try:
         if os.path.exists(path) and not os.path.isfile(path):  # opening a pipe would wait for ever

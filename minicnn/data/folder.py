@@ -51,6 +51,20 @@ class ImageFolder:
     ------
     DataError
         No such folder, fewer than two classes, or a class without a usable image.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from PIL import Image
+    >>> with TemporaryDirectory() as root:
+    ...     for name in ("ant/1.png", "ant/2.png", "bee/1.png", "bee/2.png"):
+    ...         path = Path(root, name)
+    ...         path.parent.mkdir(exist_ok=True)
+    ...         Image.new("RGB", (40, 30), "red").save(path)
+    ...     data = ImageFolder(root, size=32)
+    >>> data.classes, data.labels, data.names[3], data.image(3).shape
+    (('ant', 'bee'), array([0, 0, 1, 1]), 'bee/2.png', (32, 32, 3))
     """
 
     def __init__(self, root, size=256, cache=None, workers=None, progress=None):
@@ -121,6 +135,20 @@ def open_folder(path, size=256, seed=0, warn=print, cache=None, workers=None, pr
     Returns
     -------
     train, val : ImageFolder
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from PIL import Image
+    >>> with TemporaryDirectory() as root:
+    ...     for name in ("ant/1.png", "ant/2.png", "bee/1.png", "bee/2.png"):
+    ...         path = Path(root, name)
+    ...         path.parent.mkdir(exist_ok=True)
+    ...         Image.new("RGB", (40, 30), "red").save(path)
+    ...     train, val = open_folder(root, size=32)
+    >>> train, val
+    (ImageFolder(2 images, 2 classes, size 32), ImageFolder(2 images, 2 classes, size 32))
     """
     check_folder(path)
     cache = PixelCache() if cache is None else cache

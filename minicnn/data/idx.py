@@ -93,6 +93,21 @@ def open_idx(path, size=256, seed=0, warn=print, cache=None):
     Returns
     -------
     train, val : ArrayImages
+
+    Examples
+    --------
+    >>> import struct
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> def write(path, array):               # magic number, lengths of the axes, values
+    ...     path.write_bytes(struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes())
+    >>> with TemporaryDirectory() as folder:
+    ...     for part, count in (("train", 6), ("t10k", 4)):
+    ...         _ = write(Path(folder, f"{part}-images-idx3-ubyte"), np.zeros((count, 28, 28), np.uint8))
+    ...         _ = write(Path(folder, f"{part}-labels-idx1-ubyte"), np.arange(count, dtype=np.uint8))
+    ...     train, val = open_idx(folder, size=32)
+    >>> len(train), len(val), train.image(0).shape
+    (6, 4, (32, 32, 3))
     """
     files, cache = idx_files(path), PixelCache() if cache is None else cache
     parts = {part: _read_pair(files, part, path) for part in ("train", "t10k") if (part, "images") in files

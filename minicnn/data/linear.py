@@ -32,6 +32,12 @@ def linear_baseline(train, val, workers=2):
     References
     ----------
     Hoerl and Kennard, Ridge Regression, Technometrics 12, 1970; the dual form is the matrix inversion lemma.
+
+    Examples
+    --------
+    >>> from minicnn.data import Shapes, linear_baseline
+    >>> linear_baseline(Shapes(120, size=32), Shapes(60, size=32, seed=1)) < 0.3        # shapes are not in single pixels
+    True
     """
     x, labels = _pixels(train, workers)
     x_val, labels_val = _pixels(val, workers)

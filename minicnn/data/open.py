@@ -40,6 +40,20 @@ def open_dataset(path, size=256, seed=0, warn=print, budget=BUDGET, workers=None
     ------
     DataError
         Nothing here can be trained on; the message says what was found and what was wanted.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from PIL import Image
+    >>> with TemporaryDirectory() as root:
+    ...     for name in ("ant/1.png", "ant/2.png", "bee/1.png", "bee/2.png"):
+    ...         path = Path(root, name)
+    ...         path.parent.mkdir(exist_ok=True)
+    ...         Image.new("RGB", (40, 30), "red").save(path)
+    ...     train, val = open_dataset(root, size=32)
+    >>> len(train), len(val), train.classes
+    (2, 2, ('ant', 'bee'))
     """
     check_folder(path)
     check_whole("open_dataset", 1, size=size, workers=1 if workers is None else workers)

@@ -30,6 +30,13 @@ class PixelStatistics:
         Largest first, for pixels in [0, 1].
     eigenvectors : ndarray of float32, shape (3, 3)
         In columns, as in the formula of PCA lighting; the largest component of each is positive.
+
+    Examples
+    --------
+    >>> from minicnn.data import PixelStatistics, Shapes
+    >>> statistics = PixelStatistics.fit(Shapes(24, size=32))
+    >>> statistics.mean.shape, statistics.std.shape, bool(statistics.eigenvalues[0] > statistics.eigenvalues[2])
+    ((32, 32, 3), (3,), True)
     """
 
     mean: np.ndarray

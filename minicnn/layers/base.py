@@ -27,7 +27,26 @@ class Layer:
         "numpy" for a new layer; see `to`.
     name : str
         The name in the network, empty for a layer alone.
+    keeps : str
+        Which of its arrays backward needs: "x", "y", or neither, "". `trace` counts their memory.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import Layer
+    >>> class Square(Layer):                   # y = x², dx = 2·x·dy
+    ...     def _forward(self, ops, x, training):
+    ...         return x * x, x
+    ...     def _backward(self, ops, dy, x, need_dx):
+    ...         return 2 * x * dy, {}
+    >>> square = Square()
+    >>> square(np.array([[3.0, -1.0]], np.float32))
+    array([[9., 1.]], dtype=float32)
+    >>> square.backward(np.ones((1, 2), np.float32))
+    array([[ 6., -2.]], dtype=float32)
     """
+
+    keeps = "x"
 
     def __init__(self):
         self.name = ""
@@ -242,12 +261,20 @@ class Layer:
         """The settings in short, for `repr` and tables, e.g. '96 maps, k=11, s=4'."""
         return ""
 
+    def formula(self, shape):
+        """How the size of the output follows from an input of `shape`, with the numbers filled in, where it does."""
+        return ""
+
     def macs(self, shape):
         """Multiply-adds of one forward pass for an input of `shape`; convolution and linear layers alone have any."""
         return 0
 
     def workspace_bytes(self, shape):
         """Bytes of temporary buffers that one thread needs for an input of `shape`."""
+        return 0
+
+    def cache_bytes(self, shape):
+        """Bytes that forward makes for backward beside x or y, for an input of `shape`."""
         return 0
 
     def __repr__(self):

@@ -1,5 +1,6 @@
 """Batch normalisation."""
 
+import math
 import numbers
 
 from minicnn.errors import ShapeError
@@ -8,6 +9,7 @@ from minicnn.layers.base import Layer
 
 
 class _BatchNorm(Layer):
+    keeps = ""
     axes = ()  # how many axes an input may have, and how it is written
 
     def __init__(self, num_features, eps=1e-5, momentum=0.1):
@@ -50,6 +52,9 @@ class _BatchNorm(Layer):
             wanted = ", ".join(self.axes).replace("C", str(self.num_features))
             raise ShapeError(f"{self}: got an input of shape {tuple(shape)}, wanted ({wanted})")
         return tuple(shape)
+
+    def cache_bytes(self, shape):
+        return (math.prod(shape) + self.num_features) * self.dtype.itemsize
 
     def settings(self):
         return f"{self.num_features}"

@@ -126,6 +126,9 @@ class Conv2d(Layer):
         except ShapeError as error:
             raise ShapeError(f"{self}: an input of shape {tuple(shape)} is too small: {error}") from None
 
+    def formula(self, shape):
+        return self.window.formula(shape[2:])
+
     def macs(self, shape):
         n, o, oh, ow = self.output_shape(shape)
         kh, kw = self.window.kernel

@@ -1,5 +1,6 @@
 """Dropout."""
 
+import math
 import numbers
 import secrets
 
@@ -42,6 +43,8 @@ class Dropout(Layer):
     array([0., 2.], dtype=float32)
     """
 
+    keeps = ""
+
     def __init__(self, p=0.5, seed=None):
         super().__init__()
         if not isinstance(p, numbers.Real) or isinstance(p, bool) or not 0 <= p < 1:
@@ -65,6 +68,9 @@ class Dropout(Layer):
 
     def _backward(self, ops, dy, keep, need_dx):
         return ops.copy(dy) if keep is None else ops.dropout_backward(dy, keep, self.p), {}
+
+    def cache_bytes(self, shape):
+        return math.prod(shape) if self.p else 0
 
     def settings(self):
         return f"p={self.p:g}"

@@ -21,6 +21,8 @@ class Flatten(Layer):
     (2, 9216)
     """
 
+    keeps = ""
+
     def _forward(self, ops, x, training):
         return x.reshape(self.output_shape(x.shape)), tuple(x.shape)
 
@@ -31,3 +33,6 @@ class Flatten(Layer):
         if len(shape) < 2:
             raise ShapeError(f"{self}: got an input of shape {tuple(shape)}, wanted (N, …) of at least two axes")
         return shape[0], math.prod(shape[1:])
+
+    def formula(self, shape):
+        return f"{'·'.join(map(str, shape[1:]))} = {math.prod(shape[1:])}" if len(shape) > 2 else ""

@@ -1,5 +1,7 @@
 """Max and average pooling."""
 
+import math
+
 from minicnn import backends
 from minicnn.errors import ShapeError
 from minicnn.layers.base import Layer
@@ -8,6 +10,8 @@ from minicnn.windows import Window
 
 class _Pool2d(Layer):
     """What both poolings share: a window that slides over each map alone."""
+
+    keeps = ""
 
     def __init__(self, kernel_size, stride, padding, dilation, ceil_mode):
         super().__init__()
@@ -28,6 +32,9 @@ class _Pool2d(Layer):
             if axis.sees_only_padding(pixels):
                 raise ShapeError(f"{self}: for an input of shape {tuple(shape)}, a window sees only padding")
         return (*shape[:2], *size)
+
+    def formula(self, shape):
+        return self.window.formula(shape[2:])
 
     def workspace_bytes(self, shape):
         self.output_shape(shape)
@@ -79,6 +86,9 @@ class MaxPool2d(_Pool2d):
 
     def _backward(self, ops, dy, kept, need_dx):
         return ops.max_pool2d_backward(dy, *kept, self.window), {}
+
+    def cache_bytes(self, shape):
+        return math.prod(self.output_shape(shape)) * (1 if math.prod(self.window.kernel) < 256 else 2)
 
 
 class AvgPool2d(_Pool2d):

@@ -24,6 +24,8 @@ class ReLU(Layer):
     array([[0., 0., 2.]], dtype=float32)
     """
 
+    keeps = "y"
+
     def _forward(self, ops, x, training):
         y = ops.relu(x)
         return y, y

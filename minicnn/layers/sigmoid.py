@@ -20,6 +20,8 @@ class Sigmoid(Layer):
     array([[0. , 0.5, 1. ]], dtype=float32)
     """
 
+    keeps = "y"
+
     def _forward(self, ops, x, training):
         y = ops.sigmoid(x)
         return y, y

@@ -20,6 +20,8 @@ class Tanh(Layer):
     array([[0., 1.]], dtype=float32)
     """
 
+    keeps = "y"
+
     def _forward(self, ops, x, training):
         y = ops.tanh(x)
         return y, y

@@ -32,7 +32,17 @@ _TAIL = len(_COMMENT) + 8
 
 
 class NotSaved(FileError):
-    """A checkpoint, or another file of a run, could not be written. What was there before is intact."""
+    """A checkpoint, or another file of a run, could not be written. What was there before is intact.
+
+    Examples
+    --------
+    >>> from minicnn.training import NotSaved, write_checkpoint
+    >>> try:
+    ...     write_checkpoint("no/such/folder/last.npz", lambda: [], {})
+    ... except NotSaved as error:
+    ...     print("last.npz" in str(error))
+    True
+    """
 
 
 def write_checkpoint(path, arrays, state):
@@ -51,6 +61,16 @@ def write_checkpoint(path, arrays, state):
     ------
     NotSaved
         If the disk is full, read-only, or gives back other bytes than it was given.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "last.npz")
+    ...     write_checkpoint(path, lambda: [("net/fc.bias", np.ones(3, np.float32))], {"epoch": 0})
+    ...     with np.load(path) as saved:
+    ...         print(saved["net/fc.bias"], bytes(saved["state"]))
+    [1. 1. 1.] b'{"format": "minicnn checkpoint 1", "epoch": 0}'
     """
     text = json.dumps({"format": FORMAT, **state}).encode()
 
@@ -96,6 +116,22 @@ class Checkpoint:
     ------
     FileError
         If the file is missing, damaged, not a checkpoint, or made to harm.
+
+    Examples
+    --------
+    >>> from minicnn.training import RunFolder, Trainer
+    >>> from tempfile import TemporaryDirectory
+    >>> from minicnn import SGD, Flatten, Linear, Sequential
+    >>> from minicnn.data import Batches, PixelStatistics, Shapes
+    >>> data = Shapes(24, size=32)
+    >>> batches = Batches(data, 10, crop=28, statistics=PixelStatistics.fit(data))
+    >>> net = Sequential(flat=Flatten(), fc=Linear(3 * 28 * 28, 12, seed=0))
+    >>> trainer = Trainer(net, SGD(net.parameters(), lr=1e-3), batches, batches)
+    >>> with TemporaryDirectory() as path, RunFolder(path) as trainer.folder:
+    ...     _ = trainer.fit(epochs=1)
+    ...     checkpoint = Checkpoint(trainer.folder.last)
+    >>> checkpoint.progress, sorted(checkpoint.arrays("net"))
+    ((1, 0), ['fc.bias', 'fc.weight'])
     """
 
     def __init__(self, path):

@@ -13,6 +13,14 @@ class Sums:
     """Running sums over the images of an epoch; dividing by `images` gives the means.
 
     They are saved in the middle of an epoch, so that a resumed epoch reports what an unbroken one does.
+
+    Examples
+    --------
+    >>> sums = Sums()
+    >>> sums.add(0.5, np.array([[.1, .7, .2], [.5, .3, .2]]), np.array([1, 2]))
+    >>> sums.add(0.8, np.array([[.1, .1, .8]]), np.array([2]))
+    >>> sums.images, round(sums.loss, 3), round(sums.top1, 3), sums.top5
+    (3, 0.6, 0.667, 1.0)
     """
 
     images: int = 0
@@ -88,6 +96,16 @@ def predictions(net, batches):
     ------
     batch.images : (V*N, C, H, W), the V views of an image next to each other
     probabilities : (N, classes) float64
+
+    Examples
+    --------
+    >>> from minicnn import Flatten, Linear, Sequential
+    >>> from minicnn.data import Batches, PixelStatistics, Shapes
+    >>> data = Shapes(24, size=32)
+    >>> batches = Batches(data, 10, crop=28, statistics=PixelStatistics.fit(data))
+    >>> net = Sequential(flat=Flatten(), fc=Linear(3 * 28 * 28, 12, seed=0))
+    >>> [(len(batch.labels), p.shape) for batch, p in predictions(net, batches)]
+    [(10, (10, 12)), (10, (10, 12)), (4, (4, 12))]
     """
     backend = backends.get(net.backend)
     with contextlib.closing(batches.epoch()) as epoch:
@@ -109,6 +127,17 @@ def evaluate(net, batches, check=lambda: None):
     Returns
     -------
     Sums
+
+    Examples
+    --------
+    >>> from minicnn import Flatten, Linear, Sequential
+    >>> from minicnn.data import Batches, PixelStatistics, Shapes
+    >>> data = Shapes(24, size=32)
+    >>> batches = Batches(data, 10, crop=28, statistics=PixelStatistics.fit(data))
+    >>> net = Sequential(flat=Flatten(), fc=Linear(3 * 28 * 28, 12, seed=0)).initialize(0.0)
+    >>> found = evaluate(net, batches)
+    >>> found.images, round(found.loss, 4), round(float(np.log(12)), 4)          # a network that knows nothing
+    (24, 2.4849, 2.4849)
     """
     sums = Sums()
     with contextlib.closing(predictions(net, batches)) as results:

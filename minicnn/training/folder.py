@@ -8,7 +8,6 @@ import json
 import os
 from pathlib import Path
 
-from minicnn import plots
 from minicnn.errors import DataError, FileError
 from minicnn.files import atomic_link, atomic_write, remove_leftovers
 from minicnn.training.checkpoint import Checkpoint, NotSaved, write_checkpoint
@@ -20,7 +19,8 @@ except ImportError:  # Windows
     fcntl = None
 
 
-FILES = ("last.npz", "best.npz", "config.json", "metrics.csv", "curves.png", "filters.png", "predictions.png")
+PICTURES = ("curves", "filters", "predictions", "confusion", "maps", "patches", "neighbours")
+FILES = ("last.npz", "best.npz", "config.json", "metrics.csv", *(f"{name}.png" for name in PICTURES))
 
 
 class RunFolder:
@@ -43,6 +43,14 @@ class RunFolder:
         The folder cannot be made, or not be written into.
     FileError
         Another process is training in it.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as place, RunFolder.numbered(place, "alexnet") as folder:
+    ...     folder.write_config({"lr": 0.01})
+    ...     print(folder.path.name, folder.last.name, (folder.path / "config.json").read_text().split())
+    alexnet last.npz ['{', '"lr":', '0.01', '}']
     """
 
     def __init__(self, path):
@@ -134,14 +142,9 @@ class RunFolder:
         table.writerows(history)
         self._write_text("metrics.csv", text.getvalue())
 
-    def draw_curves(self, history):
-        self._guarded(plots.training_curves, history, self.path / "curves.png")
-
-    def draw_filters(self, weights, start=None):
-        self._guarded(plots.filters, weights, self.path / "filters.png", start)
-
-    def draw_predictions(self, images, labels, probabilities, classes):
-        self._guarded(plots.predictions, images, labels, probabilities, classes, self.path / "predictions.png")
+    def draw(self, name, function, *arguments):
+        """Draw a picture of minicnn.plots: name.png is what `function(*arguments)` returns."""
+        self._guarded(lambda: function(*arguments, path=self.path / f"{name}.png"))
 
     def _write_text(self, name, text):
         self._guarded(atomic_write, self.path / name, lambda file: file.write(text.encode()))

@@ -15,6 +15,11 @@ class Interrupted(MinicnnError):
     ----------
     signal : int
         One of `SIGNALS`. By convention a program ends with 128 + signal.
+
+    Examples
+    --------
+    >>> Interrupted(signal.SIGTERM, "stopped at epoch 3, batch 7 of 85").signal
+    15
     """
 
     def __init__(self, number, message):

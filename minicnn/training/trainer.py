@@ -15,7 +15,22 @@ from minicnn.training.stopping import Interrupted, StopRequest
 
 
 class Diverged(MinicnnError):
-    """The loss or a weight is no longer a finite number. Nothing was saved after that; the last checkpoint is good."""
+    """The loss or a weight is no longer a finite number. Nothing was saved after that; the last checkpoint is good.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import SGD, Flatten, Linear, Sequential
+    >>> from minicnn.data import Batches, PixelStatistics, Shapes
+    >>> data = Shapes(24, size=32)
+    >>> batches = Batches(data, 10, crop=28, statistics=PixelStatistics.fit(data))
+    >>> net = Sequential(flat=Flatten(), fc=Linear(3 * 28 * 28, 12, seed=0))
+    >>> net.fc.bias.data[0] = np.nan
+    >>> Trainer(net, SGD(net.parameters(), lr=1e-3), batches, batches).fit(epochs=1)      # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    minicnn.training.trainer.Diverged: the loss is nan at epoch 1, batch 1: stopped before the weights change. ...
+    """
 
 
 class Clock:
@@ -66,6 +81,18 @@ class Trainer:
     history : list of dict
         One row an epoch: epoch, train_loss, train_top1, train_top5, val_loss, val_top1, val_top5, lr, seconds,
         images_per_second, waiting. The shares are fractions of 1.
+
+    Examples
+    --------
+    >>> from minicnn import SGD, Flatten, Linear, Sequential
+    >>> from minicnn.data import Batches, PixelStatistics, Shapes
+    >>> data = Shapes(24, size=32)
+    >>> batches = Batches(data, 10, crop=28, statistics=PixelStatistics.fit(data))
+    >>> net = Sequential(flat=Flatten(), fc=Linear(3 * 28 * 28, 12, seed=0))
+    >>> trainer = Trainer(net, SGD(net.parameters(), lr=1e-3, momentum=0.9), batches, batches)
+    >>> history = trainer.fit(epochs=2)
+    >>> [row["epoch"] for row in history], history[1]["train_loss"] < history[0]["train_loss"]
+    ([1, 2], True)
     """
 
     def __init__(self, net, optimiser, batches, validation, schedule=None, folder=None, progress=None, config=None,

@@ -75,7 +75,14 @@ def set_num_threads(count):
 
 
 def get_num_threads():
-    """The number of threads that the CPU backend uses; at first, the number of usable cores."""
+    """The number of threads that the CPU backend uses; at first, the number of usable cores.
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> minicnn.get_num_threads() >= 1
+    True
+    """
     return _pool.size
 
 
