@@ -81,7 +81,7 @@ class Run:
         pixels = "unit" if self.settings["init"] == "he" else self.recipe.pixels
         how = {"batch_size": self.settings["batch_size"], **how}
         return data.Batches(dataset, crop=self.recipe.input_size, statistics=self.statistics, pixels=pixels,
-                            seed=self.settings["seed"], workers=self.workers, **how)
+                            seed=self.settings["seed"], workers=self.workers, backend=self.net.backend, **how)
 
     def trainer(self):
         s = self.settings

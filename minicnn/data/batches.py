@@ -5,6 +5,7 @@ from numbers import Integral
 
 import numpy as np
 
+from minicnn import backends
 from minicnn.buffers import BufferPool
 from minicnn.data.augment import draw_epoch, draw_noise
 from minicnn.data.checks import check_whole
@@ -31,7 +32,18 @@ class Batch:
     ((4, 3, 28, 28), array([0, 1, 2, 3]), array([0, 1, 2, 3]))
     """
 
-    images: np.ndarray
+    images: np.ndarray  # or on the GPU
+    labels: np.ndarray
+    indices: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Raw:
+    """A batch on its way to the GPU. Shapes: pixels (n, S, S, 3) of uint8, places and shifts (N, 3), N = n or 10·n."""
+
+    pixels: np.ndarray
+    places: np.ndarray
+    shifts: np.ndarray
     labels: np.ndarray
     indices: np.ndarray
 
@@ -60,6 +72,9 @@ class Batches:
     workers : int
         Threads that decode and assemble.
     dtype : float32 or float64
+    backend : "numpy" or "cupy"
+        Where the images are made. For a GPU the threads only read them: bytes are copied while the GPU works on the batch
+        before, and cropped, mirrored, centred, lit and scaled there. Noise is drawn on the CPU, and then all is made there.
 
     Examples
     --------
@@ -71,7 +86,7 @@ class Batches:
     """
 
     def __init__(self, dataset, batch_size, crop, statistics, pixels="unit", augment=None, views="centre", seed=0,
-                 workers=2, dtype=np.float32):
+                 workers=2, dtype=np.float32, backend="numpy"):
         side = len(statistics.mean)
         if not len(dataset):
             raise DataError("Batches: the dataset has no images")
@@ -93,6 +108,8 @@ class Batches:
         self._scale = scale.reshape(3, 1, 1).astype(self.dtype)
         self._room = side - crop
         self._pool = BufferPool()
+        self._ops = backends.get(backend)
+        self._on_gpu = backend != "numpy" and not (augment and augment.noise)
 
     def __len__(self):
         return -(-len(self.dataset) // self.batch_size)
@@ -117,28 +134,39 @@ class Batches:
             draws = draw_epoch(self.augment, len(self.dataset), self._room, self.seed, epoch)
             order = draws.order
         cuts = [order[i : i + self.batch_size] for i in range(start * self.batch_size, len(order), self.batch_size)]
-        return ordered_map(lambda rows: self._assemble(rows, draws, epoch), cuts, self.workers, max(AHEAD, self.workers))
+        make = self._gather if self._on_gpu else self._assemble
+        made = ordered_map(lambda rows: make(rows, draws, epoch), cuts, self.workers, max(AHEAD, self.workers))
+        return self._finished_on_gpu(made) if self._on_gpu else made
+
+    def _choices(self, indices, draws):
+        """Of each crop: its first row and column and whether it is mirrored, and what lighting adds; (N, 3) each."""
+        if draws is None:
+            views = _ten_views(self._room) if self.views == "ten" else [(self._room // 2, self._room // 2, False)]
+            places = np.tile(np.array(views, np.int32), (len(indices), 1))
+            return places, np.zeros(places.shape, self.dtype)
+        places = np.stack([draws.top[indices], draws.left[indices], draws.mirrored[indices]], axis=1).astype(np.int32)
+        return places, np.array([self.statistics.lighting(draws.alpha[i]) for i in indices], self.dtype)
+
+    # --- on the CPU -----------------------------------------------------------------------------------------------
 
     def _assemble(self, indices, draws, epoch):
-        views = _ten_views(self._room) if self.views == "ten" else [(self._room // 2, self._room // 2, False)]
-        out = self._pool.empty((len(indices) * len(views), 3, self.crop, self.crop), self.dtype)
+        places, shifts = self._choices(indices, draws)
+        out = self._pool.empty((len(places), 3, self.crop, self.crop), self.dtype)
+        views = len(places) // len(indices)
         for n, i in enumerate(indices):
             image = self.dataset.image(i)
-            if draws is not None:
-                self._augmented(out[n], image, draws, epoch, i)
-                continue
-            for v, view in enumerate(views):
-                self._centred(out[n * len(views) + v], image, *view)
-                out[n * len(views) + v] *= self._scale
+            for v in range(n * views, (n + 1) * views):
+                self._centred(out[v], image, *places[v])
+                if draws is not None:
+                    self._augment(out[v], shifts[v], epoch, i)
+                out[v] *= self._scale
         return Batch(out, self.dataset.labels[indices], indices)
 
-    def _augmented(self, out, image, draws, epoch, i):
-        self._centred(out, image, draws.top[i], draws.left[i], draws.mirrored[i])
+    def _augment(self, out, shift, epoch, i):
         if self.augment.lighting:
-            out += self.statistics.lighting(draws.alpha[i]).reshape(3, 1, 1).astype(self.dtype)
+            out += shift.reshape(3, 1, 1)
         if self.augment.noise:
             out += draw_noise(out.shape, self.seed, epoch, i) * self.dtype.type(self.augment.noise)
-        out *= self._scale
 
     def _centred(self, out, image, top, left, mirrored):
         """out (3, crop, crop) = cropped pixels − cropped mean, both mirrored or neither."""
@@ -148,6 +176,23 @@ class Batches:
             pixels, mean = pixels[:, ::-1], mean[:, :, ::-1]
         out[...] = pixels.transpose(2, 0, 1)
         out -= mean
+
+    # --- on the GPU -----------------------------------------------------------------------------------------------
+
+    def _gather(self, indices, draws, epoch):
+        pixels = self._ops.pinned((len(indices), *self.statistics.mean.shape), np.uint8)
+        for n, i in enumerate(indices):
+            pixels[n] = self.dataset.image(i)
+        return _Raw(pixels, *self._choices(indices, draws), self.dataset.labels[indices], indices)
+
+    def _finished_on_gpu(self, batches):
+        mean, scale = self._ops.asarray(self._mean), self._ops.asarray(self._scale.ravel())
+
+        def finish(pixels, raw):
+            images = self._ops.crops(pixels, mean, raw.places, raw.shifts, scale, self.crop)
+            return Batch(images, raw.labels, raw.indices)
+
+        return self._ops.sent_ahead(batches, finish)
 
 
 def _float_dtype(dtype):

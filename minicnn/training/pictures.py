@@ -93,7 +93,8 @@ def _ask(net, samples):
     for batch, answers in predictions(net, samples):
         labels.append(batch.labels)
         probabilities.append(answers)
-        inputs.append(batch.images[:max(0, SEARCHED - kept)])
+        here = backends.get(backends.name_of(batch.images))
+        inputs.append(here.to_numpy(batch.images[:max(0, SEARCHED - kept)]))
         kept += len(inputs[-1])
     return np.concatenate(labels), np.concatenate(probabilities), np.concatenate(inputs)
 

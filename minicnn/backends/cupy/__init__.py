@@ -1,7 +1,7 @@
 """The GPU backend: every operation of the layers on CuPy arrays, by the kernels of `kernels/` and by cuBLAS.
 
-The same names and signatures as `minicnn.backends.numpy`. Without a usable GPU the import itself fails, with a
-`BackendError` that says what is missing.
+The same names and signatures as `minicnn.backends.numpy`, and three more for batches that are made here. Without a usable
+GPU the import itself fails, with a `BackendError` that says what is missing.
 """
 
 from minicnn.backends.cupy.probe import require_usable
@@ -9,6 +9,7 @@ from minicnn.backends.cupy.probe import require_usable
 require_usable()  # the modules below import CuPy
 
 from minicnn.backends.cupy.arrays import asarray, astype, bytes_in_use, concatenate, copy, to_numpy, zeros
+from minicnn.backends.cupy.augment import crops
 from minicnn.backends.cupy.batchnorm import batchnorm, batchnorm_backward, batchnorm_inference
 from minicnn.backends.cupy.conv import conv2d, conv2d_algorithms, conv2d_backward, conv2d_fastest, conv2d_workspace
 from minicnn.backends.cupy.dropout import dropout, dropout_backward
@@ -27,12 +28,13 @@ from minicnn.backends.cupy.pool import (
 from minicnn.backends.cupy.relu import relu, relu_backward
 from minicnn.backends.cupy.sigmoid import sigmoid, sigmoid_backward
 from minicnn.backends.cupy.tanh import tanh, tanh_backward
+from minicnn.backends.cupy.transfer import pinned, sent_ahead
 
 __all__ = [
     "adam_update", "asarray", "astype", "avg_pool2d", "avg_pool2d_backward", "batchnorm", "batchnorm_backward",
     "batchnorm_inference", "bytes_in_use", "col2im", "concatenate", "conv2d", "conv2d_algorithms", "conv2d_backward",
-    "conv2d_fastest", "conv2d_workspace", "copy", "dropout", "dropout_backward", "im2col", "linear", "linear_backward",
-    "lrn", "lrn_backward", "lrn_workspace", "max_pool2d", "max_pool2d_backward", "pool2d_workspace", "relu", "relu_backward",
-    "require_usable", "sgd_update", "sigmoid", "sigmoid_backward", "softmax_cross_entropy", "softmax_cross_entropy_backward",
-    "tanh", "tanh_backward", "to_numpy", "zeros",
+    "conv2d_fastest", "conv2d_workspace", "copy", "crops", "dropout", "dropout_backward", "im2col", "linear",
+    "linear_backward", "lrn", "lrn_backward", "lrn_workspace", "max_pool2d", "max_pool2d_backward", "pinned",
+    "pool2d_workspace", "relu", "relu_backward", "require_usable", "sent_ahead", "sgd_update", "sigmoid", "sigmoid_backward",
+    "softmax_cross_entropy", "softmax_cross_entropy_backward", "tanh", "tanh_backward", "to_numpy", "zeros",
 ]
