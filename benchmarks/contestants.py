@@ -24,11 +24,11 @@ class Minicnn:
 
     package = "minicnn"
 
-    def __init__(self, recipe, batch):
+    def __init__(self, recipe, batch, width=1.0):
         from alexnet import RECIPES, alexnet
         from minicnn import SGD, SoftmaxCrossEntropy, blas, trace
 
-        self.net = alexnet(recipe, num_classes=1000, init="he")
+        self.net = alexnet(recipe, num_classes=1000, width=width, init="he")
         self.images, self.labels = data(batch, RECIPES[recipe].input_size)
         self.loss, self.optimiser = SoftmaxCrossEntropy(), SGD(self.net.parameters(), LR, MOMENTUM, DECAY)
         rows = trace(self.net, self.images.shape).rows
@@ -36,11 +36,12 @@ class Minicnn:
         self.facts = {"version": blas.describe(), "training": 3 * forward - 2 * rows[0].macs, "inference": forward}
 
     def training(self):
-        """Forward, loss, backward without the gradient of the images, and the optimiser's step."""
+        """Forward, loss, backward without the gradient of the images, and the optimiser's step; returns the loss."""
         self.optimiser.zero_grad()
-        self.loss(self.net(self.images), self.labels)
+        value = self.loss(self.net(self.images), self.labels)
         self.net.backward(self.loss.backward(), need_dx=False)
         self.optimiser.step()
+        return value
 
     def inference(self):
         self.net.predict(self.images, batch_size=len(self.images))
@@ -199,9 +200,8 @@ CONTESTANTS = {"minicnn": Minicnn, "PyTorch": PyTorch, "PyTorch, channels last":
                "PyTorch, channels last, compiled": Both, "ONNX Runtime": OnnxRuntime, "Chainer": Chainer, "DeZero": DeZero}
 
 
-def can_run(name, recipe, task):
+def can_run(contestant, recipe, task):
     """Is its library installed, and has all that the recipe and the task need?"""
-    contestant = CONTESTANTS[name]
     return (importlib.util.find_spec(contestant.package) is not None and recipe in getattr(contestant, "recipes", [recipe])
             and hasattr(contestant, task))
 

@@ -2,6 +2,7 @@
 
     python benchmarks/profile_step.py                     # the single column at batch 128
     python benchmarks/profile_step.py --recipe torchvision --batch-size 32
+    python benchmarks/profile_step.py --gpu --tf32        # on a GPU, kernel by kernel too
 
 A convolution or fully connected layer is held against the machine's own matrix product (sgemm 4096³): GFLOP/s are those of
 the direct method, so a fast algorithm may exceed it. The others are held against a copy of memory, by the bytes that must
@@ -13,6 +14,8 @@ import statistics
 import time
 
 from contestants import Minicnn
+from contestants_gpu import MinicnnGpu, MinicnnTf32
+from gpu_machine import Gpu, add_flags
 from machine import copy_bandwidth, describe, sgemm_peak
 
 
@@ -22,8 +25,8 @@ def timed(function, *arguments, **keywords):
     return result, time.perf_counter() - start
 
 
-def step(contestant):
-    """{(layer, pass): seconds} of one step."""
+def step(contestant, timed=timed):
+    """{(layer, pass): seconds} of one step; `timed(function, …)` gives the result and the seconds."""
     seconds, values = {}, contestant.images
     layers = list(contestant.net.leaves())
     contestant.optimiser.zero_grad()
@@ -57,24 +60,71 @@ def count(shape):
     return product
 
 
-def table(contestant, steps, recipe):
+def table(contestant, measured, heading, flops, bandwidth):
     """The result as Markdown."""
-    measured = [step(contestant) for _ in range(steps + 1)][1:]  # the first warms up
     seconds = {key: statistics.median(one[key] for one in measured) for key in measured[0]}
     total, done = statistics.median(sum(one.values()) for one in measured), work(contestant)
-    flops, bandwidth = sgemm_peak(), copy_bandwidth()
-    lines = [f"one training step, `{recipe}`, batch {len(contestant.images)}, float32, median of {steps}; {describe()}; "
-             f"sgemm 4096³ {flops / 1e9:.0f} GFLOP/s, copy {bandwidth / 1e9:.0f} GB/s", "",
+    lines = [f"{heading}; sgemm 4096³ {flops / 1e9:.0f} GFLOP/s, copy {bandwidth / 1e9:.0f} GB/s", "",
              "| layer | pass | time | share of step | GFLOP/s | GB/s | share of peak |", "|---|---|---|---|---|---|---|"]
     for (name, direction), taken in seconds.items():
         flop, size = done.get((name, direction), (0, 0))
         peak = f"{flop / taken / flops:.0%}" if flop else f"{size / taken / bandwidth:.0%}" if size else ""
-        lines.append(f"| {name} | {direction} | {taken * 1e3:.1f} ms | {taken / total:.1%} | "
+        lines.append(f"| {name} | {direction} | {milliseconds(taken)} | {taken / total:.1%} | "
                      f"{f'{flop / taken / 1e9:.0f}' if flop else ''} | {size / taken / 1e9:.1f} | {peak} |")
     whole = sum(flop for flop, _ in done.values())
     share = whole / total / flops
-    lines.append(f"| all | both | {total * 1e3:.0f} ms | 100 % | {whole / total / 1e9:.0f} | | {share:.0%} |")
+    lines.append(f"| all | both | {milliseconds(total)} | 100 % | {whole / total / 1e9:.0f} | | {share:.0%} |")
     return "\n".join(lines)
+
+
+def milliseconds(seconds):
+    """Three digits of what takes long, and microseconds of what does not."""
+    return f"{seconds * 1e3:.{0 if seconds >= 1 else 1 if seconds >= 0.01 else 3}f} ms"
+
+
+def on_cpu(args, heading):
+    contestant = Minicnn(args.recipe, args.batch_size)
+    measured = [step(contestant) for _ in range(args.steps + 1)][1:]  # the first warms up
+    return table(contestant, measured, f"{heading}; {describe()}", sgemm_peak(), copy_bandwidth())
+
+
+def on_gpu(args, heading):
+    gpu = Gpu(args.dry_run)
+    kind = MinicnnTf32 if args.tf32 else MinicnnGpu
+    contestant = kind(args.recipe, args.batch_size, width=1 / 32 if args.dry_run else 1.0)
+    layers = [gpu_step(gpu, contestant) for _ in range(args.steps + 1)][1:]
+    kernels = [gpu_kernels(gpu, contestant) for _ in range(args.steps)]
+    heading += f"{' with TF32' * args.tf32}; {gpu.describe()}"
+    flops = gpu.sgemm_peak()  # in TF32 as well
+    return table(contestant, layers, heading, flops, gpu.copy_bandwidth()) + "\n\n" + kernel_table(kernels)
+
+
+def gpu_step(gpu, contestant):
+    gpu.head_start()
+    return {key: float(span) for key, span in step(contestant, gpu.timed).items()}
+
+
+def gpu_kernels(gpu, contestant):
+    """{kernel: (launches, seconds)} of one step; "" is the whole step."""
+    gpu.head_start()
+    with gpu.kernel_spans() as spans, gpu.span() as whole:
+        contestant.training()
+    found = {"": (1, float(whole))}
+    for name, span in spans:
+        launches, seconds = found.get(name, (0, 0.0))
+        found[name] = launches + 1, seconds + float(span)
+    return found
+
+
+def kernel_table(measured):
+    """Kernels by the time that they take in a step."""
+    median = {name: statistics.median(one[name][1] for one in measured) for name in measured[0]}
+    total = median.pop("")
+    median["everything else"] = total - sum(median.values())
+    lines = ["| kernel | launches | time | share of step |", "|---|---|---|---|"]
+    for name, seconds in sorted(median.items(), key=lambda item: -item[1]):
+        lines.append(f"| {name} | {measured[0].get(name, ('',))[0]} | {milliseconds(seconds)} | {seconds / total:.1%} |")
+    return "\n".join([*lines, f"| all | | {milliseconds(total)} | 100 % |"])
 
 
 def main():
@@ -82,8 +132,13 @@ def main():
     parser.add_argument("--recipe", default="paper", choices=["paper", "towers", "caffe", "caffenet", "torchvision"])
     parser.add_argument("--batch-size", type=int, default=128, help="images in a step (default 128)")
     parser.add_argument("--steps", type=int, default=5, help="measured steps, after one to warm up (default 5)")
+    parser.add_argument("--gpu", action="store_true", help="on a GPU")
+    parser.add_argument("--tf32", action="store_true", help="let cuBLAS round to TF32")
+    add_flags(parser)
     args = parser.parse_args()
-    print(table(Minicnn(args.recipe, args.batch_size), args.steps, args.recipe))
+    args.batch_size = 2 if args.dry_run else args.batch_size
+    heading = f"one training step, `{args.recipe}`, batch {args.batch_size}, float32, median of {args.steps}"
+    print((on_gpu if args.gpu else on_cpu)(args, heading))
 
 
 if __name__ == "__main__":

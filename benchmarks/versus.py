@@ -4,10 +4,11 @@
     python benchmarks/versus.py --recipe torchvision --inference
     python benchmarks/versus.py --best                 # also PyTorch with channels last, compiled, and both
     python benchmarks/versus.py --best --write         # and keep the table in benchmarks/results/
+    python benchmarks/versus.py --gpu                  # minicnn and PyTorch on a GPU, in float32 and in TF32
 
 Each contestant runs in a process of its own, so that its peak memory is its own; they take turns, step by step (of short
 steps half a second), so that a machine that slows down slows all of them. All do the same arithmetic in float32 on all
-cores.
+cores. On a GPU, a step ends when the GPU has done it, and memory is what the library has taken from the GPU.
 """
 
 import argparse
@@ -19,7 +20,9 @@ import sys
 import time
 from pathlib import Path
 
+import contestants_gpu
 from contestants import CONTESTANTS, can_run
+from gpu_machine import Gpu, add_flags
 from machine import ENVIRONMENT, describe, sgemm_peak
 
 RESULTS = Path(__file__).parent / "results"
@@ -33,8 +36,13 @@ def serve(contestant, task):
         seconds = [timed(getattr(contestant, task))]
         while sum(seconds) < TURN:
             seconds.append(timed(getattr(contestant, task)))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        peak = getattr(contestant, "peak", resident)()
         print(json.dumps({"seconds": statistics.median(seconds), "peak": peak}), flush=True)
+
+
+def resident():
+    """The most bytes of memory that this process has ever had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def timed(function):
@@ -48,7 +56,7 @@ class Child:
 
     def __init__(self, name, args, task):
         command = [sys.executable, __file__, "--serve", name, "--recipe", args.recipe, "--batch-size", str(args.batch_size)]
-        command += ["--inference"] * (task == "inference")
+        command += ["--inference"] * (task == "inference") + gpu_flags(args)
         self.name = name
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
         self.facts = json.loads(self.process.stdout.readline())
@@ -67,9 +75,10 @@ class Child:
 
 
 def compare(args, task):
-    """Let the contestants take turns; [Child], and the peak of the matrix product."""
-    names = [name for name in CONTESTANTS if can_run(name, args.recipe, task) and (args.best or "," not in name)]
-    children = [Child(name, args, task) for name in names]
+    """Let the contestants take turns; [Child], and what `probe` says."""
+    racers = contestants_gpu.contestants(args.dry_run) if args.gpu else CONTESTANTS
+    children = [Child(name, args, task) for name, racer in racers.items()
+                if can_run(racer, args.recipe, task) and (args.gpu or args.best or "," not in name)]
     for number in range(args.rounds + 1):
         for child in children:
             time.sleep(0.3)  # the other's threads stop spinning
@@ -80,20 +89,50 @@ def compare(args, task):
         print(f"round {number} of {args.rounds}", end="\r", file=sys.stderr)
     for child in children:
         child.process.communicate()
-    probe = [sys.executable, __file__, "--sgemm"]
-    return children, float(subprocess.run(probe, env=ENVIRONMENT, check=True, capture_output=True, text=True).stdout)
+    command = [sys.executable, __file__, "--probe", *gpu_flags(args)]
+    return children, json.loads(subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True, text=True).stdout)
 
 
-def table(children, peak, args, task):
+def gpu_flags(args):
+    return ["--gpu"] * args.gpu + ["--dry-run"] * args.dry_run
+
+
+def make(args):
+    """The contestant that this process serves; in a dry run, a thin one."""
+    if not args.gpu:
+        return CONTESTANTS[args.serve](args.recipe, args.batch_size)
+    Gpu(args.dry_run)
+    racer = contestants_gpu.contestants(args.dry_run)[args.serve]
+    return racer(args.recipe, args.batch_size, **({"width": 1 / 32} if args.dry_run else {}))
+
+
+def probe(args):
+    """(the machine, FLOP/s of its own matrix product)"""
+    if args.gpu:
+        gpu = Gpu(args.dry_run)
+        return gpu.describe(), gpu.sgemm_peak()
+    return describe(), sgemm_peak()
+
+
+def times(child, in_ms):
+    """"median (min–max)" of its steps."""
+    scale, form, unit = (1e3, ".2f", "ms") if in_ms else (1, ".3f", "s")
+    median, least, most = (f"{scale * value:{form}}" for value in (child.median, min(child.seconds), max(child.seconds)))
+    return f"{median} {unit} ({least}–{most})"
+
+
+def table(children, machine, args, task):
     """The result as Markdown."""
+    name, peak = machine
     flop, eager = children[0].facts[task], next((child.median for child in children if child.name == "PyTorch"), None)
-    lines = [f"{task}, `{args.recipe}`, batch {args.batch_size}, float32, {args.rounds} rounds; {describe()}; "
+    lines = [f"{task}, `{args.recipe}`, batch {args.batch_size}, float32, {args.rounds} rounds; {name}; "
              f"sgemm 4096³ {peak / 1e9:.0f} GFLOP/s", "",
              "| | median (min–max) | ÷ PyTorch | peak memory | GFLOP/s | share of sgemm |", "|---|---|---|---|---|---|"]
     for child in children:
-        times = f"{child.median:.3f} s ({min(child.seconds):.3f}–{max(child.seconds):.3f})"
-        cells = (f"{child.name} ({child.facts['version']})", times, f"{child.median / eager:.2f}" if eager else "",
-                 f"{child.peak / 1e9:.2f} GB", f"{flop / child.median / 1e9:.0f}", f"{flop / child.median / peak:.0%}")
+        rate = flop / child.median
+        cells = (f"{child.name} ({child.facts['version']})", times(child, args.gpu),
+                 f"{child.median / eager:.2f}" if eager else "", f"{child.peak / 1e9:.2f} GB", f"{rate / 1e9:.0f}",
+                 f"{rate / peak:.0%}")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -106,20 +145,24 @@ def main():
     parser.add_argument("--inference", action="store_true", help="the forward pass alone, in evaluation mode")
     parser.add_argument("--best", action="store_true", help="PyTorch's faster ways as well; compiling takes minutes")
     parser.add_argument("--write", action="store_true", help="keep the table in benchmarks/results/")
-    parser.add_argument("--serve", choices=CONTESTANTS, help=argparse.SUPPRESS)
-    parser.add_argument("--sgemm", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--gpu", action="store_true", help="on a GPU")
+    add_flags(parser)
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    parser.add_argument("--probe", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     task = "inference" if args.inference else "training"
-    if args.sgemm:
-        print(sgemm_peak())
+    args.batch_size = 2 if args.dry_run else args.batch_size
+    if args.probe:
+        print(json.dumps(probe(args)))
     elif args.serve:
-        serve(CONTESTANTS[args.serve](args.recipe, args.batch_size), task)
+        serve(make(args), task)
     else:
         text = table(*compare(args, task), args, task)
         print(text)
-        if args.write:
+        if args.write and not args.dry_run:
             RESULTS.mkdir(exist_ok=True)
-            (RESULTS / f"{task}-{args.recipe}-{args.batch_size}.md").write_text(text + "\n", encoding="utf-8")
+            name = f"{'gpu-' * args.gpu}{task}-{args.recipe}-{args.batch_size}.md"
+            (RESULTS / name).write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -23,10 +23,10 @@ __device__ void philox(u64 block, u64 key0, u64 key1, u64 *numbers)
     numbers[0] = a, numbers[1] = b, numbers[2] = c, numbers[3] = d;
 }
 
-// Word i of these numbers: the low half of each comes first.
-__device__ unsigned word(const u64 *numbers, int i)
+// Word i of the stream is one half of number i / 2, the low half first.
+__device__ unsigned word(u64 number, int i)
 {
-    return (unsigned)(numbers[i / 2] >> (i % 2 ? 32 : 0));
+    return (unsigned)(number >> (i % 2 ? 32 : 0));
 }
 
 // for (i = 0; i < n; i++) {
@@ -42,7 +42,9 @@ extern "C" __global__ void dropout_forward_naive(const real *x, real *y, bool *k
     if (i >= n) return;
     u64 numbers[4];
     philox(i / 8 + 1, key0, key1, numbers);
-    keep[i] = word(numbers, i % 8) >= threshold;
+    int place = i / 2 % 4;
+    u64 number = place == 0 ? numbers[0] : place == 1 ? numbers[1] : place == 2 ? numbers[2] : numbers[3];
+    keep[i] = word(number, i) >= threshold;
     y[i] = keep[i] ? x[i] * scale : 0;
 }
 
@@ -57,7 +59,7 @@ extern "C" __global__ void dropout_forward(const real *x, real *y, bool *keep, i
     __syncthreads();
     int first = blockIdx.x * 2048, count = min(2048, n - first);
     for (int i = threadIdx.x; i < count; i += 256) {
-        bool kept = word(numbers, i) >= threshold;
+        bool kept = word(numbers[i / 2], i) >= threshold;
         keep[first + i] = kept;
         y[first + i] = kept ? x[first + i] * scale : 0;
     }
