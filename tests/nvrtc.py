@@ -57,7 +57,7 @@ def _log(nvrtc, program):
 def _usage(log):
     found = {}
     for part in log.split("Compiling entry function '")[1:]:
-        stack, stores, loads = map(int, re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads",
+        stack, stores, loads = map(int, re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill",
                                                   part).groups())
         shared = re.search(r"(\d+) bytes smem", part)
         registers = int(re.search(r"Used (\d+) registers", part)[1])
