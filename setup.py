@@ -18,7 +18,8 @@ setup(
     extras_require={
         "cupy": ["cupy-cuda12x[ctk]>=14"],
         "safetensors": ["safetensors>=0.4"],
-        "test": ["pytest>=8", "hypothesis>=6", "safetensors>=0.4", "ruff"],
+        "test": ["pytest>=8", "hypothesis>=6", "safetensors>=0.4", "ruff",
+                 "nvidia-cuda-nvrtc>=13; platform_system == 'Linux' and platform_machine in 'x86_64 aarch64'"],
         "notebooks": ["nbclient>=0.10", "ipykernel>=6"],
         "bench": ["torch>=2"],
     },

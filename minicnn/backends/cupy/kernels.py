@@ -140,14 +140,23 @@ def _function(file, kernel, real, device):
 
 @functools.cache
 def _module(file, real, device):
-    """CuPy writes the text to a file in the system's encoding, which may lack the symbols of the comments."""
-    code = f"typedef {REAL[real]} real;\n{source(file)}".encode("ascii", "replace").decode()
-    return cupy.RawModule(code=code, options=("--std=c++17",))
+    return cupy.RawModule(code=program(file, real), options=("--std=c++17",))
+
+
+def program(file, real):
+    """What is compiled for `real`, "float32" or "float64".
+
+    In ASCII: CuPy writes it to a file in the system's encoding, which may lack the symbols of the comments.
+    """
+    return f"typedef {REAL[real]} real;\n{source(file)}".encode("ascii", "replace").decode()
 
 
 @functools.cache
 def source(file):
-    """The text of kernels/`file`.cu, local headers pasted in: CuPy's cache of compiled code does not look into those."""
+    """The text of kernels/`file`.cu, local headers pasted in: CuPy's cache of compiled code does not look into those.
+
+    Compilers are told which file a line comes from, and name it in their messages.
+    """
     return _pasted(f"{file}.cu", set())
 
 
@@ -155,8 +164,11 @@ def _pasted(name, seen):
     if name in seen:
         return ""
     seen.add(name)
-    lines = _folder().joinpath(name).read_text(encoding="utf-8").splitlines()
-    return "\n".join(_pasted(line.split('"')[1], seen) if line.startswith('#include "') else line for line in lines)
+    lines = [f'#line 1 "{name}"', *_folder().joinpath(name).read_text(encoding="utf-8").splitlines()]
+    for number, line in enumerate(lines):
+        if line.startswith('#include "'):
+            lines[number] = _pasted(line.split('"')[1], seen) + f'\n#line {number + 1} "{name}"'
+    return "\n".join(lines)
 
 
 def _folder():

@@ -4,14 +4,23 @@ It is no NumPy array and derives from none, so that what CuPy refuses is refused
 implicit conversion. What CuPy leaves on the device stays there: sums and single elements are arrays of no dimension.
 """
 
+import types
+
 import numpy as np
 
 from minicnn.cuda_on_cpu.stand_in import memory
+from minicnn.cuda_on_cpu.stand_in.streams import Stream
 
 METHODS = ("all", "any", "argmax", "argmin", "argsort", "clip", "copy", "cumprod", "cumsum", "diagonal", "dot", "flatten",
            "max", "mean", "min", "nonzero", "prod", "ravel", "repeat", "reshape", "round", "squeeze", "std", "sum",
            "swapaxes", "take", "trace", "transpose", "var", "view")
-ATTRIBUTES = ("dtype", "flags", "itemsize", "nbytes", "ndim", "shape", "size", "strides")
+ATTRIBUTES = ("dtype", "itemsize", "nbytes", "ndim", "shape", "size", "strides")
+ARITHMETIC = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide, "floordiv": np.floor_divide,
+              "mod": np.remainder, "pow": np.power, "matmul": np.matmul, "and": np.bitwise_and, "or": np.bitwise_or,
+              "xor": np.bitwise_xor, "lshift": np.left_shift, "rshift": np.right_shift}
+COMPARISONS = {"lt": np.less, "le": np.less_equal, "eq": np.equal, "ne": np.not_equal, "gt": np.greater,
+               "ge": np.greater_equal}
+SIGNS = {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}
 
 
 def unwrap(value):
@@ -55,15 +64,13 @@ def lift(function):
     return call
 
 
-class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
+class ndarray:
     """An array on the device. Uninitialised ones hold NaN."""
 
     __array_priority__ = 100
     __hash__ = None
 
-    def __init__(self, shape, dtype=float, memptr=None, strides=None, order="C"):
-        if memptr is not None or strides is not None:
-            raise NotImplementedError("the stand-in makes arrays in new memory only")
+    def __init__(self, shape, dtype=float, order="C"):
         shape = (shape,) if hasattr(shape, "__index__") else tuple(shape)
         self._array = memory.allocate(shape, dtype, order)
 
@@ -98,7 +105,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
             raise ValueError(f"Shape mismatch. Old shape: {self.shape}, new shape: {arr.shape}")
         if not (self.flags.c_contiguous or self.flags.f_contiguous):
             raise RuntimeError("Cannot set to non-contiguous array")
-        self._array[...] = arr
+        (stream or Stream.null)._copy(lambda: np.copyto(self._array, arr))
 
     def item(self, *args):
         return self._array.item(*args)
@@ -133,13 +140,14 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
     # --- where it lies --------------------------------------------------------------------------------------------
 
     @property
-    def data(self):
-        return memory.MemoryPointer(self._array)
+    def flags(self):
+        """As few as CuPy's: nothing is read-only."""
+        flags = self._array.flags
+        return types.SimpleNamespace(c_contiguous=flags.c_contiguous, f_contiguous=flags.f_contiguous, owndata=flags.owndata)
 
     @property
-    def base(self):
-        owner = memory.buffer_of(self._array)
-        return None if owner is None or owner.ctypes.data == self._array.ctypes.data else self
+    def data(self):
+        return memory.MemoryPointer(self._array)
 
     @property
     def T(self):
@@ -194,8 +202,28 @@ def _method(name):
     return call
 
 
+def _operator(ufunc, swapped=False, in_place=False):
+    def call(self, other):
+        first, second = (other, self) if swapped else (self, other)
+        return self.__array_ufunc__(ufunc, "__call__", first, second, out=(self,) if in_place else None)
+    return call
+
+
+def _unary(ufunc):
+    return lambda self: self.__array_ufunc__(ufunc, "__call__", self)
+
+
 for _name in METHODS:
     setattr(ndarray, _name, _method(_name))
 for _name in ATTRIBUTES:
     setattr(ndarray, _name, property(lambda self, _name=_name: getattr(self._array, _name)))
+for _name, _ufunc in ARITHMETIC.items():
+    setattr(ndarray, f"__{_name}__", _operator(_ufunc))
+    setattr(ndarray, f"__r{_name}__", _operator(_ufunc, swapped=True))
+    if _name != "matmul":  # which CuPy has not: a @= b makes a new array
+        setattr(ndarray, f"__i{_name}__", _operator(_ufunc, in_place=True))
+for _name, _ufunc in COMPARISONS.items():
+    setattr(ndarray, f"__{_name}__", _operator(_ufunc))
+for _name, _ufunc in SIGNS.items():
+    setattr(ndarray, f"__{_name}__", _unary(_ufunc))
 ndarray.__module__ = "cupy"

@@ -1,16 +1,17 @@
-"""`cupy.cuda` and its submodules: one device, on which everything has happened when a call returns."""
+"""`cupy.cuda` and its submodules: one device with one queue."""
 
-import time
 import types
 
-from minicnn.cuda_on_cpu.stand_in import cublas, memory
+from minicnn.cuda_on_cpu.stand_in import memory, streams
 
 
 class CUDARuntimeError(RuntimeError):
-    __module__ = "cupy_backends.cuda.api.runtime"
+    """What the calls of `cupy.cuda.runtime` raise; here, none does."""
 
 
 class Device:
+    """The one device."""
+
     def __init__(self, device=0):
         self.id = int(device)
 
@@ -22,12 +23,8 @@ class Device:
     def mem_info(self):
         return memory_info()
 
-    @property
-    def attributes(self):
-        return {"MultiProcessorCount": 4, "WarpSize": 32, "MaxThreadsPerBlock": 1024}
-
     def synchronize(self):
-        pass
+        streams.synchronize_all()
 
     def use(self):
         return self
@@ -37,69 +34,17 @@ class Device:
 
     def __exit__(self, *error):
         pass
-
-
-class Stream:
-    null = None  # set below
-
-    def __init__(self, null=False, non_blocking=False, ptds=False, priority=None):
-        self.ptr = 0 if null else id(self)
-
-    @property
-    def done(self):
-        return True
-
-    def synchronize(self):
-        pass
-
-    def use(self):
-        return self
-
-    def record(self, event=None):
-        event = event or Event()
-        event.record(self)
-        return event
-
-    def wait_event(self, event):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-
-class Event:
-    def __init__(self, block=False, disable_timing=False, interprocess=False):
-        self._time = None
-
-    @property
-    def done(self):
-        return True
-
-    def record(self, stream=None):
-        self._time = time.perf_counter()
-
-    def synchronize(self):
-        pass
-
-
-Stream.null = Stream(null=True)
-
-
-def get_elapsed_time(start_event, end_event):
-    return 1e3 * (end_event._time - start_event._time)
 
 
 def memory_info():
+    """(free, total) bytes; the pool's arrays are what is not free."""
     return memory.GLOBAL_MEMORY - memory.pool.used_bytes(), memory.GLOBAL_MEMORY
 
 
 def device_properties(device):
     return {"name": b"minicnn.cuda_on_cpu", "totalGlobalMem": memory.GLOBAL_MEMORY, "sharedMemPerBlock": 48 * 2**10,
             "sharedMemPerBlockOptin": 99 * 2**10, "multiProcessorCount": 4, "maxThreadsPerBlock": 1024, "warpSize": 32,
-            "major": 8, "minor": 6, "clockRate": 1_000_000, "memoryClockRate": 1_000_000, "memoryBusWidth": 64}
+            "major": 8, "minor": 0, "clockRate": 1_000_000, "memoryClockRate": 1_000_000, "memoryBusWidth": 64}
 
 
 def _module(name, **members):
@@ -112,14 +57,13 @@ def modules():
     """{"cupy.cuda": …, "cupy.cuda.runtime": …, …}"""
     runtime = _module("cupy.cuda.runtime", driverGetVersion=lambda: 13000, runtimeGetVersion=lambda: 13000,
                       getDeviceCount=lambda: 1, getDevice=lambda: 0, memGetInfo=memory_info,
-                      getDeviceProperties=device_properties, deviceSynchronize=lambda: None,
+                      getDeviceProperties=device_properties, deviceSynchronize=streams.synchronize_all,
                       CUDARuntimeError=CUDARuntimeError)
-    memory_module = _module("cupy.cuda.memory", OutOfMemoryError=memory.OutOfMemoryError, MemoryPool=memory.MemoryPool,
-                            MemoryPointer=memory.MemoryPointer)
-    device = _module("cupy.cuda.device", Device=Device, get_cublas_handle=lambda: cublas.HANDLE)
-    blas = _module("cupy.cuda.cublas", **cublas.RAW)
-    cuda = _module("cupy.cuda", runtime=runtime, memory=memory_module, device=device, cublas=blas, Device=Device,
-                   Stream=Stream, Event=Event, MemoryPool=memory.MemoryPool, get_current_stream=lambda: Stream.null,
-                   get_elapsed_time=get_elapsed_time, get_cublas_handle=lambda: cublas.HANDLE, is_available=lambda: True,
-                   alloc_pinned_memory=memory.PinnedMemoryPointer)
-    return {module.__name__: module for module in (runtime, memory_module, device, blas, cuda)}
+    allocation = _module("cupy.cuda.memory", OutOfMemoryError=memory.OutOfMemoryError, MemoryPool=memory.MemoryPool)
+    blas = _module("cupy.cuda.cublas", getVersion=lambda handle: 130000)
+    cuda = _module("cupy.cuda", runtime=runtime, memory=allocation, cublas=blas, Device=Device, Stream=streams.Stream,
+                   Event=streams.Event, MemoryPool=memory.MemoryPool, get_current_stream=streams.get_current_stream,
+                   get_elapsed_time=streams.get_elapsed_time, is_available=lambda: True,
+                   MemoryPointer=memory.MemoryPointer, PinnedMemoryPointer=memory.PinnedMemoryPointer,
+                   PinnedMemoryPool=memory.PinnedMemoryPool, alloc_pinned_memory=memory.PinnedMemoryPointer)
+    return {module.__name__: module for module in (runtime, allocation, blas, cuda)}

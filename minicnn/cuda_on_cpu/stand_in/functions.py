@@ -21,7 +21,7 @@ NAMES_OF_NUMPY = (
 
 
 def empty(shape, dtype=float, order="C"):
-    return ndarray(shape, dtype, order=order)
+    return ndarray(shape, dtype, order)
 
 
 def empty_like(prototype, dtype=None, order="K", subok=None, shape=None):
@@ -38,7 +38,7 @@ def ones(shape, dtype=float, order="C"):
 
 
 def full(shape, fill_value, dtype=None, order="C"):
-    made = ndarray(shape, dtype or np.asarray(unwrap(fill_value)).dtype, order=order)
+    made = ndarray(shape, dtype or np.asarray(unwrap(fill_value)).dtype, order)
     made.fill(fill_value)
     return made
 

@@ -106,16 +106,20 @@ def overrun(array):
     """Whether something was written into the margins of the device memory of `array`."""
     buffer = buffer_of(array)
     start, stop = _buffers[id(buffer)]
-    margins = np.concatenate([buffer[:start], buffer[stop:]])
-    wanted = np.resize(buffer[:4], len(buffer))
-    return bool((margins != np.concatenate([wanted[:start], wanted[stop:]])).any())
+    before, behind, blank = buffer[:start], buffer[stop:], buffer[:4]
+    return bool((before != np.resize(blank, start)).any() or
+                (behind != np.resize(np.roll(blank, -stop), len(behind))).any())
 
 
 class MemoryPointer:
     """Where an array lies: `ptr` is the address."""
 
     def __init__(self, array):
-        self.ptr, self._array = array.ctypes.data, array  # which keeps the memory alive
+        self._array = array  # keeps the memory alive
+
+    @property
+    def ptr(self):
+        return self._array.ctypes.data
 
 
 class PinnedMemoryPointer(bytearray):
