@@ -10,7 +10,8 @@ from minicnn.plots.style import AMBER, FAINT, GREY, INK, SKY, WIDTH, counting_co
 COLOURS = (SKY, AMBER, "#7FCDB4", "#E3B5CF", "#F0E68C", "#B9B9E8")  # of blocks in turn, light enough for dark text
 PALER = 0.5  # how far every second warp is on its way to white
 WARP = 32
-ROOM, SIDE, HEIGHT, BAR = 0.26, 0.33, 5.5, 1.1  # inches: the number of a thread; at most, an element, a matrix; a colour bar
+SIDE, HEIGHT = 0.33, 5.5  # inches: of an element and of a matrix, at most
+ROOM, TITLE, BAR = 0.26, 3.8, 1.1  # inches that the number of a thread, a title, and a colour bar with its numbers take
 READABLE = 16  # rows and columns up to which counts are written
 NAMED = 12  # blocks up to which each has its name
 
@@ -159,21 +160,23 @@ def reads(cases, *, path=None):
         if max(shape) <= READABLE:
             write_numbers(axes, count)
         axes.set_title(f"{title}: {launch.kernel} reads {array} {count.sum():,} times", loc="left", fontsize=9)
-    figure.colorbar(image, ax=list(panels), fraction=0.03, pad=0.02, label="reads of an element").outline.set_visible(False)
+    bar = figure.colorbar(image, ax=list(panels), fraction=0.03, pad=0.02, panchor=False, label="reads of an element")
+    bar.outline.set_visible(False)
     return finish(figure, path)
 
 
 def _panels(cases, width):
-    """A figure with one frame for each case, beside each other; and the side of an element, the same in all of them."""
+    """A figure with one frame for each case, beside each other; and the side of an element, at least."""
     shapes = [shape for *_, shape in cases.values()]
     if not shapes or any(len(shape) != 2 for shape in shapes):
         raise ShapeError(f"got {len(cases)} cases, of shapes {shapes}; wanted (rows, columns) of one at least")
     rows, columns = zip(*shapes)
     side = min(width / sum(columns), HEIGHT / max(rows), SIDE)
-    figure = new_figure((side * sum(columns) + WIDTH - width, side * max(rows) + 0.4))
-    panels = figure.subplots(1, len(cases), width_ratios=columns, squeeze=False)[0]
+    widths = [max(side * count, TITLE) for count in columns]
+    figure = new_figure((sum(widths) + WIDTH - width, side * max(rows) + 0.4))
+    panels = figure.subplots(1, len(cases), width_ratios=widths, squeeze=False)[0]
     for axes in panels:
-        axes.set(xticks=[], yticks=[])
+        axes.set(xticks=[], yticks=[], anchor="NW")
         axes.spines[:].set_color(FAINT)
     return figure, panels, side
 
