@@ -138,10 +138,10 @@ extern "C" __global__ void implicit_dx(const real *dy, const real *w, real *dx, 
 
     for (int c = 0; c < OWN_COLUMNS; c++) {
         int pixel = firstPixel + column(c), n = pixel / (U * T);
-        int place = (u[c] * SH + phaseH) * W + t[c] * SW + phaseW;
+        int h = pixel / T % U * SH + phaseH, v = t[c] * SW + phaseW;
         for (int r = 0; r < OWN_ROWS; r++) {
             int map = firstMap + row(r);
-            if (n < N && map < CG) dx[(n * C + group * CG + map) * H * W + place] = sum[r][c];
+            if (n < N && map < CG) dx[((n * C + group * CG + map) * H + h) * W + v] = sum[r][c];
         }
     }
 }

@@ -116,6 +116,8 @@ def test_too_many_threads_or_numbers_are_refused(kernels, monkeypatch):
     x, y, numbers = arrays()
     with pytest.raises(BackendError, match=r"2,147,483,648 numbers at once are too many.*smaller batch"):
         kernels.launch("own", "scaled", 2**31, x, y, 5, 2.0, 0, True, numbers)
+    with pytest.raises(BackendError, match=r"grid of \(1, 65536\) blocks is too large"):
+        kernels.launch_blocks("own", "scaled", (1, 65536), (5,), x, y, 5, 2.0, 0, True, numbers)
     monkeypatch.setattr(kernels, "LIMIT", 4)
     with pytest.raises(BackendError, match="5 numbers at once"):
         kernels.launch("own", "scaled", 4, x, y, 4, 2.0, 0, True, numbers)

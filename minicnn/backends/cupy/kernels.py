@@ -16,6 +16,7 @@ import numpy as np
 from minicnn.errors import BackendError
 
 BLOCK = 256  # threads in a block where each thread computes one thing
+MOST_BLOCKS = 65535  # along the second and the third axis of a grid
 LIMIT = 2**31 - BLOCK  # elements of an array: kernels count in int, up to the end of the last block
 
 # the types that a kernel may declare, beside `real`
@@ -49,6 +50,8 @@ def launch_blocks(file, kernel, grid, block, *args, shared_bytes=0):
     """Run `kernel` of kernels/`file`.cu on a grid of blocks with so many bytes of shared memory; see `launch`."""
     if 0 in grid:
         return  # CuPy would make it 1
+    if max(grid[1:], default=0) > MOST_BLOCKS:
+        raise BackendError(f"{kernel}: a grid of {grid} blocks is too large: {MOST_BLOCKS} are allowed along the later axes")
     parameters = _parameters(file, kernel)
     if len(args) != len(parameters):
         raise BackendError(f"{kernel}: got {len(args)} arguments, wanted {len(parameters)}: "
