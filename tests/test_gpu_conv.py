@@ -194,11 +194,12 @@ def test_workspace_is_what_backward_takes(algorithm, shape, out, kernel, stride,
 
 
 def test_columns_of_alexnet_at_batch_128_stay_within_the_budget():
-    """Whatever the batch; all columns of conv2 at once would be 854 MiB."""
+    """Whatever the batch, all columns of conv2 at once would be 854 MiB; and of a photograph, of which bands are cut."""
     from minicnn.backends.cupy.conv_im2col import PIECE_BYTES
 
     for batch in (1, 16, 128, 1024):
-        for shape, out, kernel, *settings in (((3, 227, 227), 96, 11, 4, 0), ((96, 27, 27), 256, 5, 1, 2)):
+        for shape, out, kernel, *settings in (((3, 227, 227), 96, 11, 4, 0), ((96, 27, 27), 256, 5, 1, 2),
+                                              ((64, 3000, 3000), 64, 3, 1, 1)):
             conv = by("im2col", Conv2d(shape[0], out, kernel, *settings))
             weights = out * shape[0] * kernel**2 * 4
             assert conv.workspace_bytes((batch, *shape)) <= PIECE_BYTES + weights

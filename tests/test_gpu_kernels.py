@@ -90,7 +90,7 @@ def wrong():
         "another dtype": (but(1, double), r"y is cupy\.ndarray of float64 \(5,\), wanted .* float32"),
         "wrong integers": (but(6, send(np.arange(5))), "bytes is .* int64 .* uint8"),
         "an array of the host": (but(0, np.zeros(5, np.float32)), r"x is numpy\.ndarray of float32"),
-        "a view with gaps": (but(1, send(np.zeros(10, np.float32))[::2]), "not C-contiguous"),
+        "a view with gaps": (but(1, send(np.zeros(10, np.float32))[::2]), r"y is .*not C-contiguous, wanted a C-contiguous CuPy array of float32"),
         "no array": (but(1, 3.0), r"y is 3\.0"),
         "nothing for the first array": (but(0, None), "x is None"),
         "integers for real": (but(0, send(np.arange(5))), "x is .* int64 .* float32 or float64"),
