@@ -69,7 +69,8 @@ def _compile(program, flags, path):
         command = [_compiler(), f"-I{INCLUDE}", "-x", "c++", "-", "-o", str(temporary), *flags]
         done = subprocess.run(command, input=program, text=True, capture_output=True)
         if done.returncode:
-            raise CompileError(f"g++ cannot compile the kernels:\n{done.stderr}")
+            said = [line for line in done.stderr.splitlines() if "error:" in line or "required from" in line]
+            raise CompileError("\n".join(["g++ cannot compile the kernels:", *(said or [done.stderr])]))
         os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):

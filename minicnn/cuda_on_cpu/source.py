@@ -12,13 +12,16 @@ What is not of these forms is left alone, and does not compile.
 import re
 from typing import NamedTuple
 
-_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"", re.S)
+_STRING = r"\"(?:\\.|[^\"\\\n])*\""
+_COMMENT = re.compile(rf"//[^\n]*|/\*.*?\*/|{_STRING}", re.S)
 _BOUNDS = r"(?:__launch_bounds__\s*\((?P<{}>[^()]*(?:\([^()]*\)[^()]*)*)\)\s*)?"
 _KERNEL = re.compile(r'extern\s*"C"\s*__global__\s+' + _BOUNDS.format("before") + r"void\s+" + _BOUNDS.format("behind")
                      + r"(?P<name>\w+)\s*\(")
-_ALIGN = r"(?:__align__\s*\([^)]*\)\s*|alignas\s*\([^)]*\)\s*)?"
-_DYNAMIC = re.compile(rf"\bextern\s+__shared__\s+{_ALIGN}(?P<type>[\w:][\w: ]*?)\s+{_ALIGN}(?P<name>\w+)\s*\[\s*\]\s*;")
-_STATIC = re.compile(rf"\b__shared__\s+{_ALIGN}(?P<type>[\w:][\w: ]*?)\s+(?P<names>\w+\s*(?:\[[^;]*\])?(?:\s*,[^;]*)?);")
+_ALIGN = r"(?:(?:__align__|alignas)\s*\([^)]*\)\s*)?"
+_TYPE = rf"__shared__\s+{_ALIGN}(?P<type>[\w:][\w: ]*?)\s+{_ALIGN}"
+_DYNAMIC = re.compile(rf"{_STRING}|\bextern\s+{_TYPE}(?P<name>\w+)\s*\[\s*\]\s*;")
+_STATIC = re.compile(rf"{_STRING}|\b{_TYPE}(?P<names>\w+\s*(?:\[[^;]*\])?(?:\s*,[^;]*)?);")
+
 # outside of functions the memory would be asked for once, when the program is loaded
 _IN_A_FUNCTION = 'static_assert(*__builtin_FUNCTION(), "__shared__ belongs into a function");'
 
@@ -53,7 +56,7 @@ def program(text):
     """The C++ program for the text of a .cu file, and the kernels in it."""
     plain = without_comments(text)
     found = kernels(plain)
-    body = _STATIC.sub(_static, _DYNAMIC.sub(_dynamic, plain))
+    body = _replace(_STATIC, _static, _replace(_DYNAMIC, _dynamic, plain))
     entries = "".join(f"CUDA_ON_CPU_KERNEL({name}, ({kernel.bounds or 0}))\n" for name, kernel in found.items())
     return f'#include "cuda_on_cpu.h"\n#line 1 "kernel.cu"\n{body}\n#line 1 "entries"\n{entries}', found
 
@@ -81,12 +84,20 @@ def _split(text):
 
 
 def _name(parameter):
-    return re.search(r"(\w+)\s*(?:\[[^]]*\])?$", parameter)[1]
+    return re.search(r"\w*(?=\s*(?:\[[^]]*\])?$)", parameter)[0]
+
+
+def _replace(pattern, make, text):
+    """Strings stay as they are, and lines where they are."""
+    def one(match):
+        found = match.group()
+        return found if found.startswith('"') else f"{_IN_A_FUNCTION} {make(match)}" + "\n" * found.count("\n")
+    return pattern.sub(one, text)
 
 
 def _dynamic(match):
     type_, name = match["type"], match["name"]
-    return f'{_IN_A_FUNCTION} {type_}* {name} = ({type_}*)cuda_on_cpu::dynamic_shared("{name}");'
+    return f'{type_}* {name} = ({type_}*)cuda_on_cpu::dynamic_shared("{name}");'
 
 
 def _static(match):
@@ -94,4 +105,4 @@ def _static(match):
         name, dimensions = re.fullmatch(r"(\w+)\s*(.*)", declarator, re.S).groups()
         return (f"typedef {match['type']} {name}_type_{dimensions}; "
                 f'auto& {name} = cuda_on_cpu::shared<{name}_type_>("{name}", []{{}});')
-    return " ".join([_IN_A_FUNCTION, *map(one, _split(match["names"]))])
+    return " ".join(map(one, _split(" ".join(match["names"].split()))))

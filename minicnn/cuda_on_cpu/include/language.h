@@ -19,7 +19,10 @@
 #define CUDA_ON_CPU_EXPORT __attribute__((visibility("default")))
 
 struct uint3 { unsigned int x, y, z; };
-struct dim3 { unsigned int x, y, z; };
+struct dim3 {
+    unsigned int x, y, z;
+    constexpr dim3(unsigned int x = 1, unsigned int y = 1, unsigned int z = 1) : x(x), y(y), z(z) {}
+};
 
 #define CUDA_ON_CPU_VECTORS(T, name) \
     struct alignas(2 * sizeof(T)) name##2 { T x, y; }; \

@@ -1,10 +1,16 @@
 // Arithmetic that CUDA has and C++ has not. Rounding differs from a GPU's: no fused multiply-adds, denormals are kept, and
 // the fast intrinsics (__expf, ...) are as accurate as the slow ones.
 #pragma once
-#include <limits.h>
 #include <math.h>  // of C++: exp(float) stays a float, as in CUDA
 #include <stdint.h>
 #include <string.h>
+
+// Macros of the host that CUDA has not.
+#undef INFINITY
+#undef NAN
+#undef HUGE_VAL
+#undef M_PI
+#undef M_E
 
 // The overloads that CUDA has; a call that is ambiguous there is so here.
 #define CUDA_ON_CPU_MIN_MAX(R, A, B) \
@@ -56,6 +62,12 @@ inline int __popcll(unsigned long long v) { return __builtin_popcountll(v); }
 inline int __clz(int v) { return v ? __builtin_clz((unsigned)v) : 32; }
 inline int __clzll(long long v) { return v ? __builtin_clzll((unsigned long long)v) : 64; }
 inline int __ffs(int v) { return __builtin_ffs(v); }
+inline unsigned __brev(unsigned v)
+{
+    unsigned result = 0;
+    for (int bit = 0; bit < 32; ++bit) result |= (v >> bit & 1) << (31 - bit);
+    return result;
+}
 inline unsigned __funnelshift_l(unsigned low, unsigned high, unsigned shift)
 {
     return (unsigned)((((uint64_t)high << 32 | low) << (shift & 31)) >> 32);
@@ -89,5 +101,7 @@ inline float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }
 inline double __fma_rn(double a, double b, double c) { return fma(a, b, c); }
 
 template <class T> inline T __ldg(const T* p) { return *p; }
+template <class T> inline T __ldca(const T* p) { return *p; }
+template <class T> inline T __ldcg(const T* p) { return *p; }
 template <class T> inline T __ldcs(const T* p) { return *p; }
 template <class T> inline void __stcs(T* p, T value) { *p = value; }

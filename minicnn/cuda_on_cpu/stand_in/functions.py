@@ -12,7 +12,7 @@ SAME_AS_NUMPY = (
     "mean", "min", "minimum", "mod", "moveaxis", "multiply", "negative", "not_equal", "outer", "pad", "power", "prod",
     "ravel", "reciprocal", "repeat", "reshape", "roll", "rollaxis", "sign", "signbit", "sin", "split", "sqrt", "square",
     "squeeze", "stack", "std", "subtract", "sum", "swapaxes", "take", "tanh", "tensordot", "transpose", "true_divide",
-    "var", "vstack", "where", "zeros_like",
+    "var", "vstack", "where",
 )
 NAMES_OF_NUMPY = (
     "bool_", "dtype", "e", "finfo", "float16", "float32", "float64", "iinfo", "inf", "int16", "int32", "int64", "int8",
@@ -27,6 +27,14 @@ def empty(shape, dtype=float, order="C"):
 def empty_like(prototype, dtype=None, order="K", subok=None, shape=None):
     unwrap(prototype)
     return ndarray(prototype.shape if shape is None else shape, dtype or prototype.dtype)
+
+
+def zeros_like(a, dtype=None):
+    return full(a.shape, 0, dtype or a.dtype)
+
+
+def ones_like(a, dtype=None):
+    return full(a.shape, 1, dtype or a.dtype)
 
 
 def zeros(shape, dtype=float, order="C"):
@@ -83,8 +91,8 @@ def get_array_module(*args):
     return sys.modules["cupy"] if any(isinstance(a, ndarray) for a in args) else np
 
 
-OWN = (empty, empty_like, zeros, ones, full, arange, array, asarray, ascontiguousarray, asnumpy, copyto, may_share_memory,
-       get_array_module)
+OWN = (empty, empty_like, zeros_like, ones_like, zeros, ones, full, arange, array, asarray, ascontiguousarray, asnumpy,
+       copyto, may_share_memory, get_array_module)
 
 
 def all_functions():
