@@ -228,3 +228,10 @@ def test_network_shows_its_layers():
     text = repr(small())
     for name in ("conv", "Conv2d", "pool", "MaxPool2d", "fc", "Linear"):
         assert name in text
+
+
+def test_a_network_of_another_class_shows_that():
+    class Residual(Sequential):
+        pass
+
+    assert repr(Residual(ReLU())) == "Residual(\n  0 = ReLU()\n)" and repr(Residual()) == "Residual()"

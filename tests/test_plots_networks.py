@@ -44,6 +44,12 @@ def test_blocks_are_as_high_and_as_thick_as_the_roots_of_their_rows_and_maps():
     assert np.allclose(thick / thick[0], [1, 3, 3]) and np.allclose(high / high[0], [1, 1, 0.5])
 
 
+def test_a_crowd_of_blocks_has_short_sizes():
+    net = Sequential(*[Conv2d(2, 2, 1) for _ in range(14)])
+    assert texts(plots.architecture(trace(net, (1, 2, 9, 9))).axes[0])[1::2] == ["2\n9²"] * 15
+    assert texts(plots.architecture(trace(net, (1, 2, 9, 8))).axes[0])[1::2] == ["2\n9 × 8"] * 15
+
+
 def test_connections_are_blocks_on_the_diagonal():
     figure = plots.connections(make_net())
     panels = [axes for axes in figure.axes if axes.get_title(loc="left")]
