@@ -67,6 +67,13 @@ class Sequential(Layer):
             else:
                 yield layer
 
+    def chain(self):
+        if type(self)._forward is not Sequential._forward:
+            yield self
+            return
+        for layer in self:
+            yield from layer.chain()
+
     def _rename(self, prefix):
         """Give every layer and parameter its full name, e.g. "block1.conv1.weight".
 

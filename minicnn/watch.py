@@ -167,7 +167,7 @@ def _twin(net):
 
 def _measure(net, x, labels, dy):
     """A `Watch` without findings; changes `net`."""
-    ops, layers = backends.get(net.backend), list(net.leaves())
+    ops, layers = backends.get(net.backend), list(net.chain())
     net.zero_grad()  # of the batch before, or those that a twin shares with its network
     with np.errstate(all="ignore"):  # what is not finite is a finding
         y, measured = x, []

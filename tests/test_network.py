@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from helpers import assert_close, fetch, fill, normal, run, send
+from twice import Twice
 
 from minicnn import (
     SGD,
@@ -230,8 +231,16 @@ def test_network_shows_its_layers():
         assert name in text
 
 
-def test_a_network_of_another_class_shows_that():
-    class Residual(Sequential):
-        pass
+class Renamed(Sequential):
+    pass
 
-    assert repr(Residual(ReLU())) == "Residual(\n  0 = ReLU()\n)" and repr(Residual()) == "Residual()"
+
+def test_a_network_of_another_class_shows_that():
+    assert repr(Twice(ReLU())) == "Twice(\n  0 = ReLU()\n)" and repr(Twice()) == "Twice()"
+
+
+def test_a_chain_has_networks_with_a_forward_of_their_own_as_one_layer():
+    net = Sequential(a=ReLU(), b=Renamed(c=ReLU(), d=Twice(e=ReLU(), f=ReLU())), g=Sequential(h=ReLU()))
+    assert [layer.name for layer in net.chain()] == ["a", "b.c", "b.d", "g.h"]
+    assert [layer.name for layer in net.leaves()] == ["a", "b.c", "b.d.e", "b.d.f", "g.h"]
+    assert list(net.b.d.chain()) == [net.b.d]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from helpers import normal
+from twice import Twice
 
 from minicnn import (
     LRN,
@@ -53,6 +54,23 @@ def test_outputs_are_those_of_the_layers_one_by_one():
         assert leaf.name == name
         x = net[name].infer(x)
         assert np.array_equal(y, x)
+
+
+def test_a_block_with_a_forward_of_its_own_is_passed_as_a_whole():
+    """Its inner layers have no place in the row: what it gives is not what the last of them gives."""
+    net = Sequential(conv=Conv2d(3, 4, 3, seed=0), block=Twice(conv=Conv2d(4, 4, 1, seed=1), relu=ReLU()), flatten=Flatten(),
+                     fc=Linear(4 * 8 * 6, 3, seed=2))
+    x, loss = image()[None], SoftmaxCrossEntropy()
+    *_, (last, y) = outputs(net, x)
+    assert last.name == "fc" and np.array_equal(y, net.predict(x))
+    first, block, *_ = gradients(net, x, [1])
+    loss(net(x), np.array([1]))
+    assert block[0].name == "block" and np.array_equal(block[1], net.block(net.conv(x)))
+    dy = net.fc.backward(loss.backward())
+    assert np.array_equal(block[2], net.flatten.backward(dy))
+    assert np.array_equal(first[2], net.block.backward(block[2]))
+    with pytest.raises(StateError, match=r"no layer 'block.relu' in the network: it has conv, block, flatten, fc"):
+        list(outputs(net, x, "block.relu"))
 
 
 def test_gradients_are_those_of_backward():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from helpers import normal
+from twice import Twice
 
 from minicnn import LRN, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential, plots, trace
 from minicnn.errors import ShapeError, StateError
@@ -35,6 +36,14 @@ def moved_box(net, layer, unit):
         return Box(0, 0, 0, 0)
     rows, columns = zip(*seen)
     return Box(min(rows), min(columns), max(rows) + 1, max(columns) + 1)
+
+
+def test_a_block_with_a_forward_of_its_own_is_not_looked_through():
+    net = Sequential(conv=Conv2d(2, 2, 3), block=Twice(a=ReLU(), b=Conv2d(2, 2, 3)), last=Conv2d(2, 2, 3))
+    assert plots.receptive_box(net, SHAPE, "conv").size == (3, 3)
+    for name in ("block.b", "last"):
+        with pytest.raises(ShapeError, match=f"what {name} sees is not followed through block, which has a forward pass of"):
+            plots.receptive_box(net, SHAPE, name)
 
 
 @pytest.mark.parametrize("layer", ["conv1", "norm1", "pool1", "conv2"])

@@ -9,6 +9,7 @@ import math
 import numpy as np
 import pytest
 from helpers import fetch, normal, send
+from twice import Twice
 
 from minicnn import (
     LRN,
@@ -109,6 +110,19 @@ def test_what_is_measured(dtype):
         assert (row.weight_norm, row.weight_gradient_norm) == pytest.approx((weights, gradients), rel=1e-5)
         assert row.ratio == pytest.approx(gradients / weights, rel=1e-5)
     assert w["block.relu"].dead == 0.25 and w["relu"].ratio is None
+
+
+def test_a_block_with_a_forward_of_its_own_is_measured_as_a_whole():
+    def conv(seed):
+        return Conv2d(2, 2, 3, padding=1, seed=seed)
+
+    subject = Sequential(conv=conv(0), block=Twice(conv=conv(1), relu=ReLU()), flat=Flatten(), fc=Linear(198, 3, seed=2))
+    w, loss = watch(subject, images(), LABELS), SoftmaxCrossEntropy()
+    assert w.loss == pytest.approx(float(loss(subject(images()), LABELS)), rel=1e-6)
+    assert [row.name for row in w.rows] == ["input", "conv", "block", "flat", "fc"]
+    subject.backward(loss.backward())
+    for name, layer in (("conv", subject.conv), ("block", subject.block.conv)):
+        assert w[name].weight_gradient_norm == pytest.approx(np.linalg.norm(fetch(layer.weight.grad)), rel=1e-5)
 
 
 def test_the_first_row_is_the_input():

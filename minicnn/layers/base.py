@@ -99,6 +99,10 @@ class Layer:
         """The layers in it: a layer itself, or those of a network in order."""
         yield self
 
+    def chain(self):
+        """The layers that compute one behind the other: `leaves`, but a network with a forward of its own is one of them."""
+        yield self
+
     def infer(self, x):
         """The output in evaluation mode, with nothing kept and nothing changed; what `Sequential.predict` runs."""
         self._check_input(x)

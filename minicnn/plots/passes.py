@@ -9,15 +9,15 @@ from minicnn.errors import StateError
 from minicnn.losses import SoftmaxCrossEntropy
 
 
-def choose(net, layers=None):
-    """The layers of these names, in the network's order; all of them without names.
+def choose(net, layers=None, among=None):
+    """The layers of these names, in the network's order; all of them without names. Among all its leaves, or those given.
 
     Raises
     ------
     StateError
         The network has no layer of that name.
     """
-    leaves = list(net.leaves())
+    leaves = list(among or net.leaves())
     if layers is None:
         return leaves
     wanted, names = [layers] if isinstance(layers, str) else list(layers), [leaf.name for leaf in leaves]
@@ -36,9 +36,9 @@ def outputs(net, images, layers=None):
     images : NumPy array (N, C, H, W)
     layers : name or sequence of names, optional
     """
-    ops, chosen = backends.get(net.backend), choose(net, layers)
+    ops, chosen = backends.get(net.backend), choose(net, layers, net.chain())
     x = ops.asarray(images)
-    for leaf in net.leaves():
+    for leaf in net.chain():
         x = leaf.infer(x)
         if leaf in chosen:
             yield leaf, ops.to_numpy(x)
@@ -59,9 +59,9 @@ def gradients(net, images, labels, layers=None):
     labels : integers (N,)
     layers : name or sequence of names, optional
     """
-    ops, names = backends.get(net.backend), {leaf.name for leaf in choose(net, layers)}
+    ops, names = backends.get(net.backend), {leaf.name for leaf in choose(net, layers, net.chain())}
     passed, x = [], ops.asarray(images)
-    for leaf in copy.deepcopy(net).leaves():
+    for leaf in copy.deepcopy(net).chain():
         x = leaf.forward(x)
         passed.append((leaf, x))
     loss, found = SoftmaxCrossEntropy(), []

@@ -76,7 +76,9 @@ def receptive_box(net, shape, layer, unit=None):
 def _until(net, shape, layer):
     """The layers up to `layer`, the shapes that go into them, and the shape that comes out of the last."""
     (last,), below, inputs, shape = choose(net, layer), [], [], (1, *shape)
-    for leaf in net.leaves():
+    for leaf in net.chain():
+        if len(list(leaf.leaves())) > 1:
+            raise ShapeError(f"what {layer} sees is not followed through {leaf.name}, which has a forward pass of its own")
         below.append(leaf)
         inputs.append(shape)
         shape = leaf.output_shape(shape)
