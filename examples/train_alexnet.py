@@ -117,7 +117,7 @@ class Run:
         print(f"training  {counted(s['epochs'], 'epoch')}, batch {s['batch_size']}, learning rate {s['lr']:g}{self.drops()}"
               f", {momentum}, weight decay {s['weight_decay']:g}, dropout {s['dropout']:g}, seed {s['seed']}")
         print(f"memory    {table.training}; images kept and made ahead come on top")
-        print(f"machine   {self.net.backend}, {blas.describe()}, {counted(minicnn.get_num_threads(), 'thread')}")
+        print(f"machine   {self.net.backend}, {minicnn.backends.get(self.net.backend).describe()}")
         print(f"output    {where}", flush=True)
         if blas.advice():
             warn(blas.advice())

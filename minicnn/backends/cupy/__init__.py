@@ -4,7 +4,7 @@ The same names and signatures as `minicnn.backends.numpy`, and three more for ba
 GPU the import itself fails, with a `BackendError` that says what is missing.
 """
 
-from minicnn.backends.cupy.probe import require_usable
+from minicnn.backends.cupy.probe import describe, require_usable
 
 require_usable()  # the modules below import CuPy
 
@@ -33,7 +33,7 @@ from minicnn.backends.cupy.transfer import pinned, sent_ahead
 __all__ = [
     "adam_update", "asarray", "astype", "avg_pool2d", "avg_pool2d_backward", "batchnorm", "batchnorm_backward",
     "batchnorm_inference", "bytes_in_use", "col2im", "concatenate", "conv2d", "conv2d_algorithms", "conv2d_backward",
-    "conv2d_fastest", "conv2d_workspace", "copy", "crops", "dropout", "dropout_backward", "im2col", "linear",
+    "conv2d_fastest", "conv2d_workspace", "copy", "crops", "describe", "dropout", "dropout_backward", "im2col", "linear",
     "linear_backward", "lrn", "lrn_backward", "lrn_workspace", "max_pool2d", "max_pool2d_backward", "pinned",
     "pool2d_workspace", "relu", "relu_backward", "require_usable", "sent_ahead", "sgd_update", "sigmoid", "sigmoid_backward",
     "softmax_cross_entropy", "softmax_cross_entropy_backward", "tanh", "tanh_backward", "to_numpy", "zeros",

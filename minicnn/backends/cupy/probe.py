@@ -26,6 +26,16 @@ def require_usable():
              lambda: float(cupy.arange(2, dtype="float32").sum()))
 
 
+def describe():
+    """What computes, in words: the GPU and its memory, and CuPy."""
+    import cupy
+
+    runtime = cupy.cuda.runtime
+    properties, driver = runtime.getDeviceProperties(runtime.getDevice()), runtime.driverGetVersion()  # 12080 for 12.8
+    return (f"{properties['name'].decode()}, {properties['totalGlobalMem'] / 2**30:.1f} GiB, CuPy {cupy.__version__}, "
+            f"driver for CUDA {driver // 1000}.{driver % 1000 // 10}")
+
+
 def _import():
     try:
         import cupy

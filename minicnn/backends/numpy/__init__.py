@@ -9,6 +9,7 @@ from minicnn.backends.numpy.linear import linear, linear_backward
 from minicnn.backends.numpy.losses import softmax_cross_entropy, softmax_cross_entropy_backward
 from minicnn.backends.numpy.lrn import lrn, lrn_backward, lrn_workspace
 from minicnn.backends.numpy.optim import adam_update, sgd_update
+from minicnn.backends.numpy.parallel import describe
 from minicnn.backends.numpy.pool import (
     avg_pool2d,
     avg_pool2d_backward,
@@ -23,8 +24,8 @@ from minicnn.backends.numpy.tanh import tanh, tanh_backward
 __all__ = [
     "adam_update", "asarray", "astype", "avg_pool2d", "avg_pool2d_backward", "batchnorm", "batchnorm_backward",
     "batchnorm_inference", "bytes_in_use", "col2im", "concatenate", "conv2d", "conv2d_algorithms", "conv2d_backward",
-    "conv2d_fastest", "conv2d_workspace", "copy", "dropout", "dropout_backward", "im2col", "linear", "linear_backward",
-    "lrn", "lrn_backward", "lrn_workspace", "max_pool2d", "max_pool2d_backward", "pool2d_workspace", "relu", "relu_backward",
-    "require_usable", "sgd_update", "sigmoid", "sigmoid_backward", "softmax_cross_entropy", "softmax_cross_entropy_backward",
-    "tanh", "tanh_backward", "to_numpy", "zeros",
+    "conv2d_fastest", "conv2d_workspace", "copy", "describe", "dropout", "dropout_backward", "im2col", "linear",
+    "linear_backward", "lrn", "lrn_backward", "lrn_workspace", "max_pool2d", "max_pool2d_backward", "pool2d_workspace",
+    "relu", "relu_backward", "require_usable", "sgd_update", "sigmoid", "sigmoid_backward", "softmax_cross_entropy",
+    "softmax_cross_entropy_backward", "tanh", "tanh_backward", "to_numpy", "zeros",
 ]

@@ -120,6 +120,12 @@ def run(function, pieces):
     return results
 
 
+def describe():
+    """What computes, in words: the BLAS in use, and the number of threads."""
+    count = get_num_threads()
+    return f"{blas.describe()}, {count:,} thread{'s' * (count != 1)}"
+
+
 def ranges(total, step):
     """[(0, step), (step, 2·step), …] up to `total`."""
     return [(start, min(start + step, total)) for start in range(0, total, step)]
