@@ -24,7 +24,21 @@ import numpy as np
 from machine import describe
 
 from alexnet import RECIPES, alexnet
-from minicnn import SGD, Dropout, ReLU, Sequential, Sigmoid, SoftmaxCrossEntropy, Tanh, data, watch
+from minicnn import (
+    SGD,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    SoftmaxCrossEntropy,
+    Tanh,
+    data,
+    watch,
+)
 from minicnn.initialisers import Normal
 
 RESULTS = Path(__file__).parent / "results"
@@ -50,6 +64,14 @@ def published(recipe):
     return alexnet(recipe, CLASSES, WIDTH)
 
 
+def plain(depth=6):
+    """Convolutions of 16 maps and ReLUs alone: no normalisation tames what He-normal weights and max-pooling make."""
+    layers = {"conv0": Conv2d(3, 16, 5, stride=4, seed=0), "relu0": ReLU()}
+    for i in range(1, depth):
+        layers |= {f"conv{i}": Conv2d(16, 16, 3, padding=1, seed=i), f"relu{i}": ReLU()}
+    return Sequential(**layers, pool=MaxPool2d(8), flat=Flatten(), fc=Linear(16 * 49, CLASSES, seed=99))
+
+
 STARTS = {  # name: (recipe, network, pixels)
     "paper, He, unit": ("paper", he, "unit"),
     "2012, He, unit": ("2012", lambda: he("2012"), "unit"),
@@ -57,6 +79,7 @@ STARTS = {  # name: (recipe, network, pixels)
     "torchvision, He, unit": ("torchvision", lambda: he("torchvision"), "unit"),
     "torchvision, published, unit": ("torchvision", lambda: published("torchvision"), "unit"),
     "paper, Xavier, unit": ("paper", lambda: he().initialize("xavier"), "unit"),
+    "six plain convolutions, He, unit": ("paper", plain, "unit"),
     "paper, He, 0 to 1": ("paper", he, "0 to 1"),
     "paper, He, 0 to 255": ("paper", he, "0 to 255"),
     "paper, He, 0 to 255 less the mean": ("paper", he, "raw"),
