@@ -82,9 +82,10 @@ def _scale(x, size, alpha, k):
 def _sum_of_neighbours(padded, size, out):
     """out[:, c] = padded[:, c] + … + padded[:, c + size − 1]"""
     channels = out.shape[1]
-    out[...] = padded[:, :channels]
-    for shift in range(1, size):
-        out += padded[:, shift:channels + shift]
+    first, *others = (padded[:, shift:channels + shift] for shift in range(size))
+    np.add(first, others.pop(0) if others else 0, out=out)  # one pass less than a copy and a sum
+    for maps in others:
+        out += maps
     return out
 
 
