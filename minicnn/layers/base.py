@@ -59,11 +59,14 @@ class Layer:
 
     # --- the two passes -------------------------------------------------------------------------------------------
 
-    def forward(self, x):
-        """The output of the layer; keeps what `backward` will need."""
+    def forward(self, x, **fused):
+        """The output of the layer; keeps what `backward` will need.
+
+        `fused` goes to `_forward`, from networks alone: how a convolution and the ReLU behind it share a pass.
+        """
         self._kept = None  # of an earlier forward: if this one fails, no backward can follow
         self._check_input(x)
-        y, kept = self._forward(backends.get(self.backend), x, self.training)
+        y, kept = self._forward(backends.get(self.backend), x, self.training, **fused)
         self._kept = kept, tuple(y.shape)
         return y
 
@@ -103,13 +106,13 @@ class Layer:
         """The layers that compute one behind the other: `leaves`, but a network with a forward of its own is one of them."""
         yield self
 
-    def infer(self, x):
+    def infer(self, x, **fused):
         """The output in evaluation mode, with nothing kept and nothing changed; what `Sequential.predict` runs."""
         self._check_input(x)
-        return self._infer(backends.get(self.backend), x)
+        return self._infer(backends.get(self.backend), x, **fused)
 
-    def _infer(self, ops, x):
-        return self._forward(ops, x, False)[0]
+    def _infer(self, ops, x, **fused):
+        return self._forward(ops, x, False, **fused)[0]
 
     def output_shape(self, shape):
         """The shape that `forward` gives for an input of `shape`, without computing anything."""

@@ -13,11 +13,14 @@ from minicnn.backends.numpy.arrays import empty
 ALGORITHMS = {"direct": conv_direct, "im2col": conv_im2col, "winograd": conv_winograd, "fft": conv_fft}
 
 
-def conv2d(x, w, b, window, groups=1, algorithm="im2col"):
-    """y (N, O, OH, OW) = x (N, C, H, W) ⋆ w (O, C/groups, KH, KW) + b (O,)."""
+def conv2d(x, w, b, window, groups=1, algorithm="im2col", rectify=False):
+    """y (N, O, OH, OW) = x (N, C, H, W) ⋆ w (O, C/groups, KH, KW) + b (O,); its positive part if `rectify`.
+
+    Each algorithm rectifies what it has just written, while that is in the cache.
+    """
     y = empty((len(x), len(w), *window.output_size(x.shape[2:])), x.dtype)
     for c, o in _group_slices(groups, x.shape[1], len(w), algorithm):
-        ALGORITHMS[algorithm].forward(x[:, c], w[o], None if b is None else b[o], y[:, o], window)
+        ALGORITHMS[algorithm].forward(x[:, c], w[o], None if b is None else b[o], y[:, o], window, rectify)
     return y
 
 
