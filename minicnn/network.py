@@ -113,7 +113,7 @@ class Sequential(Layer):
 
     def _forward(self, ops, x, training):
         with Advice(self, x.shape, ops.bytes_in_use()) as advice:
-            for layer, fused in self._passes():
+            for layer, fused in self.passes():
                 x = layer.forward(x, **fused)
         return x, advice
 
@@ -125,12 +125,20 @@ class Sequential(Layer):
 
     def _infer(self, ops, x):
         with Advice(self, x.shape, ops.bytes_in_use(), training=False):
-            for layer, fused in self._passes():
+            for layer, fused in self.passes():
                 x = layer.infer(x, **fused)
         return x
 
-    def _passes(self):
-        """The layers, each with the options of its pass: a convolution does the work of the ReLU behind it as it goes."""
+    def passes(self):
+        """(layer, options of its forward pass) in order: a convolution does the work of the ReLU behind it as it goes.
+
+        Examples
+        --------
+        >>> from minicnn import Conv2d, ReLU, Sequential
+        >>> net = Sequential(conv1=Conv2d(3, 8, 5), relu1=ReLU(), conv2=Conv2d(8, 8, 3))
+        >>> [(layer.name, options) for layer, options in net.passes()]
+        [('conv1', {'rectify': True}), ('relu1', {'rectified': True}), ('conv2', {})]
+        """
         kinds = [None, *map(type, self), None]
         for layer, before, after in zip(self, kinds, kinds[2:]):
             if type(layer) is Conv2d and after is ReLU:

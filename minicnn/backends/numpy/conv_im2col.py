@@ -63,7 +63,7 @@ def _as_matrix(w):
     def rows(start, stop):
         matrix[start:stop] = w[start:stop].transpose(0, 2, 3, 1)
 
-    parallel.run(rows, parallel.ranges(o, parallel.piece_size(o, c * kh * kw)))
+    parallel.run(rows, parallel.ranges(o, parallel.piece_size(o, c * kh * kw, parallel.PIECE)))
     return matrix.reshape(o, -1)
 
 

@@ -21,7 +21,7 @@ LEAST = 2**16  # elements that repay a helper's waking up, where BLAS does the w
 # Small pieces would stay in a core's own cache, but after each pass over one the thread may have to wait for Python's lock,
 # and to wake up takes longer than to read from the next cache.
 BLOCK_BYTES = 2**20  # of element-wise work
-PIECE, LEAST_PASSED = 2**19, 2**18  # elements of what takes more passes: about so many, and no fewer
+PIECE = 2**19  # elements of what takes more passes
 
 
 class _Pool:
@@ -138,9 +138,9 @@ def share(count, elements=LEAST):
     return min(count, max(-(-count // SHARES), LEAST // elements))
 
 
-def piece_size(count, elements):
-    """How many of `count` things, of so many elements each, make a piece for several passes: about `PIECE` elements."""
-    return max(1, min(count, PIECE // elements, max(-(-count // SHARES), LEAST_PASSED // elements)))
+def piece_size(count, elements, piece):
+    """How many of `count` things, of so many elements each, make a piece for several passes: about `piece` elements."""
+    return max(1, min(count, piece // elements))
 
 
 def run_and_add(function, images, step):

@@ -15,6 +15,8 @@ import numpy as np
 from minicnn.backends.numpy import parallel
 from minicnn.backends.numpy.arrays import empty
 
+PIECE = 2**20  # pixels: its passes are so many, and over bytes so short, that threads would be waiting for Python's lock
+
 
 def max_pool2d(x, window, need_argmax=True):
     """y[n, c, p, q] = max over the window, padded with −∞, and where it was: the number of the first such tap.
@@ -73,7 +75,7 @@ def _maximum_over_taps(x, axis, outputs, dimension, out):
 def _run_on_maps(function, *arrays):
     """Call `function` on matching pieces (C, H, W) of the maps of the arrays, spread over the threads."""
     maps = [array.reshape(-1, *array.shape[2:]) for array in arrays]
-    step = parallel.piece_size(len(maps[0]), maps[0][0].size)
+    step = parallel.piece_size(len(maps[0]), maps[0][0].size, PIECE)
     parallel.run(lambda start, stop: function(*(array[start:stop] for array in maps)), parallel.ranges(len(maps[0]), step))
 
 
@@ -162,7 +164,7 @@ def _shares(window, size, count_include_pad):
 def pool2d_workspace(shape, window, itemsize):
     """Bytes of the buffers that one thread holds in the backward pass of max-pooling: phases, dy and masks of a piece."""
     maps, pixels = math.prod(shape[:2]), math.prod(shape[2:])
-    grid = _Grid((parallel.piece_size(maps, pixels), *shape[2:]), window)
+    grid = _Grid((parallel.piece_size(maps, pixels, PIECE), *shape[2:]), window)
     return (math.prod(grid.phases_shape) + 3 * grid.length) * itemsize + 2 * grid.length
 
 
