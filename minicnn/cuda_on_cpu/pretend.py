@@ -7,7 +7,7 @@ from minicnn import backends
 from minicnn.cuda_on_cpu import settings, stand_in
 from minicnn.errors import BackendError
 
-_SANITIZERS = (None, "address", "undefined", "thread")
+_SANITIZERS = (None, "address", "thread")
 _ORDERS = ("forward", "reverse")
 _in_force = []
 _NAMES = ("cupy", "minicnn.backends.cupy")  # whose modules change: CuPy's, and those that have imported it
@@ -22,8 +22,9 @@ def pretend(order="forward", sanitizer=None):
     ----------
     order : "forward" or "reverse"
         Which thread and which block of a kernel comes first. Results must not depend on it.
-    sanitizer : None, "address", "undefined" or "thread"
-        Compile the kernels for it; see `minicnn.cuda_on_cpu`.
+    sanitizer : None, "address" or "thread"
+        Compile the kernels for AddressSanitizer and UndefinedBehaviorSanitizer, or for ThreadSanitizer, whose library must
+        be loaded before Python (LD_PRELOAD). For tests.
 
     Raises
     ------
