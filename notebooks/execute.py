@@ -17,7 +17,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 FOLDER = Path(__file__).resolve().parent
-LIMIT = 300  # seconds for a notebook; on two quiet cores each takes less than 180
+LIMIT = 900  # seconds after which a notebook is taken to hang; on two quiet cores each takes less than 180
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
