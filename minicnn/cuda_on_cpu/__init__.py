@@ -10,8 +10,8 @@
     with cuda_on_cpu.pretend(), cuda_on_cpu.record() as launches:
         ...                                  # launches[0].accesses: which thread read and wrote what
 
-Nothing is chosen silently: without `pretend` all of this does not exist. It needs g++ on the PATH, on Linux. It is slow, some
-hundred times slower than the NumPy backend, and never meant for training.
+Nothing is chosen silently: without `pretend` all of this does not exist. It needs Linux, and g++ on the PATH. It is far
+slower than the NumPy backend, and not meant for training.
 
 How it works
 ------------
@@ -24,8 +24,8 @@ that comes to a barrier is parked, its stack left as it is, and the next one beg
 When all wait, all go on. A shuffle is a barrier of a warp, with a value to leave and one to read (include/warp.h).
 
 Around that: compiler.py calls g++ and keeps what was built; arguments.py holds the arguments of a launch against the
-parameters of the kernel; stand_in/ is the part of CuPy that minicnn uses, with NumPy doing the arithmetic; pretend.py puts it
-in CuPy's place; accesses.py records.
+parameters of the kernel; stand_in/ is the part of CuPy that minicnn uses, where NumPy does the arithmetic; pretend.py puts
+it in CuPy's place; accesses.py records.
 
 What it catches that a GPU does not
 -----------------------------------
