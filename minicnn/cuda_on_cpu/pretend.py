@@ -7,9 +7,8 @@ from minicnn import backends
 from minicnn.cuda_on_cpu import settings, stand_in
 from minicnn.errors import BackendError
 
-_SANITIZERS = (None, "address", "undefined", "thread")
+_SANITIZERS = (None, "address", "thread")
 _ORDERS = ("forward", "reverse")
-_in_force = []
 _NAMES = ("cupy", "minicnn.backends.cupy")  # whose modules change: CuPy's, and those that have imported it
 
 
@@ -22,8 +21,9 @@ def pretend(order="forward", sanitizer=None):
     ----------
     order : "forward" or "reverse"
         Which thread and which block of a kernel comes first. Results must not depend on it.
-    sanitizer : None, "address", "undefined" or "thread"
-        Compile the kernels for it; see `minicnn.cuda_on_cpu`.
+    sanitizer : None, "address" or "thread"
+        Compile the kernels for AddressSanitizer and UndefinedBehaviorSanitizer, or for ThreadSanitizer, whose library must
+        be loaded before Python (LD_PRELOAD). For tests.
 
     Raises
     ------
@@ -44,22 +44,23 @@ def pretend(order="forward", sanitizer=None):
         raise BackendError(f"got order {order!r} and sanitizer {sanitizer!r}, wanted one of {', '.join(_ORDERS)} and one of "
                            f"{', '.join(map(str, _SANITIZERS))}")
     if "cupy" in sys.modules:
-        what = "cuda_on_cpu.pretend() is in force" if _in_force else "CuPy is imported"
+        is_stand_in = getattr(sys.modules["cupy"], "ndarray", None) is stand_in.ndarray
+        what = "cuda_on_cpu.pretend() is in force" if is_stand_in else "CuPy is imported"
         raise BackendError(f"{what} already: one of them has to do, in one process at one time")
     return _Pretence(order == "reverse", sanitizer)
 
 
 class _Pretence:
+    """What `pretend` returns."""
+
     def __init__(self, reverse, sanitizer):
         settings.reverse, settings.sanitizer = reverse, sanitizer
         self._modules = _modules(sanitizer)
         self._aside = _exchange(self._modules)
-        _in_force.append(self)
 
     def stop(self):
         """Put everything back: CuPy is again what it was, installed or not."""
-        if self in _in_force:
-            _in_force.remove(self)
+        if sys.modules.get("cupy") is self._modules["cupy"]:
             self._modules.update(_exchange(self._aside))
             settings.reverse, settings.sanitizer = False, None
 
