@@ -21,6 +21,17 @@ def pytest_addoption(parser):
     add("--reverse", action="store_true", help="run the threads of those kernels from the last to the first")
 
 
+def pytest_configure(config):
+    """Without a GPU `--backend cupy` ends at once, and says what is missing."""
+    if config.getoption("--backend") == "cupy":
+        from minicnn import BackendError, backends
+
+        try:
+            backends.get("cupy")
+        except BackendError as error:
+            raise pytest.UsageError(error) from None
+
+
 def pytest_generate_tests(metafunc):
     """Tests marked every_backend run on each, those marked gpu_only on kernels, numpy_only and all others on NumPy."""
     marked = metafunc.definition.get_closest_marker

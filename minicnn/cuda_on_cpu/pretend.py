@@ -10,12 +10,15 @@ from minicnn.errors import BackendError
 _SANITIZERS = (None, "address", "thread")
 _ORDERS = ("forward", "reverse")
 _NAMES = ("cupy", "minicnn.backends.cupy")  # whose modules change: CuPy's, and those that have imported it
+_stand_ins = []  # for CuPy itself, all that were ever made
 
 
 def pretend(order="forward", sanitizer=None):
     """Let this process take the CPU for a GPU: `import cupy` gives the stand-in, and `layer.to("cupy")` works.
 
-    Until `stop()` of what is returned is called, or to the end of a `with`, or of the process.
+    Until `stop()` of what is returned is called, or to the end of a `with`, or of the process. A CuPy that is imported
+    already is put aside meanwhile, whether there is a GPU for it or not; then it is there again as it was. Its arrays, and
+    layers that were moved to a real GPU, are of no use in between.
 
     Parameters
     ----------
@@ -28,7 +31,7 @@ def pretend(order="forward", sanitizer=None):
     Raises
     ------
     BackendError
-        CuPy itself is imported already.
+        Something else is asked for than there is, or it is in force already.
 
     Examples
     --------
@@ -43,10 +46,8 @@ def pretend(order="forward", sanitizer=None):
     if order not in _ORDERS or sanitizer not in _SANITIZERS:
         raise BackendError(f"got order {order!r} and sanitizer {sanitizer!r}, wanted one of {', '.join(_ORDERS)} and one of "
                            f"{', '.join(map(str, _SANITIZERS))}")
-    if "cupy" in sys.modules:
-        is_stand_in = getattr(sys.modules["cupy"], "ndarray", None) is stand_in.ndarray
-        what = "cuda_on_cpu.pretend() is in force" if is_stand_in else "CuPy is imported"
-        raise BackendError(f"{what} already: one of them has to do, in one process at one time")
+    if sys.modules.get("cupy") in _stand_ins:
+        raise BackendError("cuda_on_cpu.pretend() is in force already: once at a time is enough")
     return _Pretence(order == "reverse", sanitizer)
 
 
@@ -59,7 +60,7 @@ class _Pretence:
         self._aside = _exchange(self._modules)
 
     def stop(self):
-        """Put everything back: CuPy is again what it was, installed or not."""
+        """Put everything back: CuPy is again what it was, imported, installed or neither."""
         if sys.modules.get("cupy") is self._modules["cupy"]:
             self._modules.update(_exchange(self._aside))
             settings.reverse, settings.sanitizer = False, None
@@ -74,7 +75,9 @@ class _Pretence:
 @functools.cache
 def _modules(sanitizer):
     """What `sys.modules` holds under the pretence. It stays for the next one, with the kernels that are compiled."""
-    return stand_in.modules()
+    made = stand_in.modules()
+    _stand_ins.append(made["cupy"])
+    return made
 
 
 def _exchange(modules):
