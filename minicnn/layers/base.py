@@ -63,7 +63,9 @@ class Layer:
         """The output of the layer; keeps what `backward` will need."""
         self._kept = None  # of an earlier forward: if this one fails, no backward can follow
         self._check_input(x)
-        y, kept = self._forward(backends.get(self.backend), x, self.training)
+        ops = backends.get(self.backend)
+        with ops.memory_errors:  # those of the layer's own arithmetic
+            y, kept = self._forward(ops, x, self.training)
         self._kept = kept, tuple(y.shape)
         return y
 
@@ -90,9 +92,11 @@ class Layer:
         if self._check_array(dy, "gradient") != shape:
             raise ShapeError(f"{self}: got a gradient of shape {tuple(dy.shape)}, wanted that of the output, {shape}")
         self._kept = None
-        dx, gradients = self._backward(backends.get(self.backend), dy, kept, need_dx)
-        for name, gradient in gradients.items():
-            self._parameters[name].accumulate(gradient)
+        ops = backends.get(self.backend)
+        with ops.memory_errors:
+            dx, gradients = self._backward(ops, dy, kept, need_dx)
+            for name, gradient in gradients.items():
+                self._parameters[name].accumulate(gradient)
         return dx if need_dx else None
 
     def leaves(self):
@@ -106,7 +110,9 @@ class Layer:
     def infer(self, x):
         """The output in evaluation mode, with nothing kept and nothing changed; what `Sequential.predict` runs."""
         self._check_input(x)
-        return self._infer(backends.get(self.backend), x)
+        ops = backends.get(self.backend)
+        with ops.memory_errors:
+            return self._infer(ops, x)
 
     def _infer(self, ops, x):
         return self._forward(ops, x, False)[0]
