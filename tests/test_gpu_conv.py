@@ -170,29 +170,6 @@ def test_bias_gradient_is_the_sum_over_images_and_pixels(shape):
 # --- memory ---
 
 
-@each_algorithm
-@pytest.mark.parametrize("shape, out, kernel, stride", [((16, 8, 15, 15), 9, 3, 1), ((9, 5, 30, 25), 20, 5, 2)], ids=str)
-def test_workspace_is_what_backward_takes(algorithm, shape, out, kernel, stride, monkeypatch):
-    import cupy
-
-    from minicnn.backends.cupy import conv, conv_im2col
-
-    monkeypatch.setattr(conv_im2col, "PIECE_BYTES", 300_000)
-    window = Window.make(kernel, stride, 1)
-    x, w = (send(normal(*size, dtype=np.float32)) for size in (shape, (out, shape[1], kernel, kernel)))
-    dy = send(normal(shape[0], out, *window.output_size(shape[2:]), dtype=np.float32))
-    pool, said = cupy.get_default_memory_pool(), conv.conv2d_workspace(shape, out, window, 4, algorithm=algorithm)
-    for share, enough in ((1, True), (0.85, False)) if said else ((1, True),):
-        pool.set_limit(pool.used_bytes() + x.nbytes + w.nbytes + int(share * said) + 3000)  # dx and dw are as x and w
-        try:
-            conv.conv2d_backward(dy, x, w, window, has_bias=False, algorithm=algorithm)
-            assert enough
-        except MemoryError:
-            assert not enough
-        finally:
-            pool.set_limit(0)
-
-
 def test_columns_of_alexnet_at_batch_128_stay_within_the_budget():
     """Whatever the batch, all columns of conv2 at once would be 854 MiB; and of a photograph, of which bands are cut."""
     from minicnn.backends.cupy.conv_im2col import PIECE_BYTES

@@ -35,6 +35,7 @@ from minicnn.out_of_memory import Advice
 from minicnn.training import Trainer
 from minicnn.training.command import run
 from minicnn.training.evaluation import predictions
+from minicnn.windows import Window
 
 pytestmark = pytest.mark.parametrize("backend", ["cuda_on_cpu"], indirect=True)
 
@@ -184,6 +185,29 @@ def test_the_command_ends_with_one_line(leave, capsys):
     assert run(lambda: net(x)) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "out of memory" in said and "--batch-size" in said
+
+
+@pytest.mark.parametrize("algorithm", ["direct", "im2col", "implicit"])
+@pytest.mark.parametrize("shape, out, kernel, stride", [((16, 8, 15, 15), 9, 3, 1), ((9, 5, 30, 25), 20, 5, 2)], ids=str)
+def test_workspace_of_a_convolution_is_what_backward_takes(algorithm, shape, out, kernel, stride, monkeypatch):
+    import cupy
+
+    from minicnn.backends.cupy import conv, conv_im2col
+
+    monkeypatch.setattr(conv_im2col, "PIECE_BYTES", 300_000)
+    window = Window.make(kernel, stride, 1)
+    x, w = (send(normal(*size, dtype=np.float32)) for size in (shape, (out, shape[1], kernel, kernel)))
+    dy = send(normal(shape[0], out, *window.output_size(shape[2:]), dtype=np.float32))
+    pool, said = cupy.get_default_memory_pool(), conv.conv2d_workspace(shape, out, window, 4, algorithm=algorithm)
+    for share, enough in ((1, True), (0.85, False)) if said else ((1, True),):
+        pool.set_limit(pool.used_bytes() + x.nbytes + w.nbytes + int(share * said) + 3000)  # dx and dw are as x and w
+        try:
+            conv.conv2d_backward(dy, x, w, window, has_bias=False, algorithm=algorithm)
+            assert enough
+        except MemoryError:
+            assert not enough
+        finally:
+            pool.set_limit(0)
 
 
 # --- every place where memory may run out ---
