@@ -30,7 +30,7 @@ class Gpu:
         import cupy
 
         self.cupy, self.dry_run = cupy, dry_run
-        self.large, self.side = (2**16, 64) if dry_run else (2**29, 4096)  # bytes of a copy; rows of a matrix
+        self.large, self.side = (2**16, 64) if dry_run else (2**28, 4096)  # bytes of a copy; rows of a matrix
 
     @functools.cached_property
     def _large_arrays(self):

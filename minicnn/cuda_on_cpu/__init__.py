@@ -40,7 +40,7 @@ What it catches that a GPU does not
 What it cannot catch
 --------------------
 * **Races, in an ordinary run.** One thread after the other hides them: a sum without atomics comes out right. That takes
-  ThreadSanitizer.
+  ThreadSanitizer, and that knows only 1,024 threads of a launch apart: no race between threads 5 and 1,029.
 * Speed: occupancy, bank conflicts, caches. `record` and `transactions` show what a warp asks of the memory, no more.
 * Memory order: a missing `__threadfence`, reliance on warps in lockstep, blocks that wait for each other.
 * Rounding: a GPU fuses multiplications and additions, flushes denormals, and has its own exp and pow; its sums differ in the

@@ -59,7 +59,7 @@ def launch_blocks(file, kernel, grid, block, *args, shared_bytes=0):
                            f"{', '.join(name for _, _, name in parameters)}")
     real = _real(kernel, parameters, args)
     converted = [_converted(kernel, *wanted, arg) for wanted, arg in zip(_wanted(file, kernel, real), args)]
-    _function(file, kernel, real, cupy.cuda.runtime.getDevice())(grid, block, converted, shared_mem=shared_bytes)
+    _function(file, kernel, real, cupy.cuda.runtime.getDevice())(grid, block, tuple(converted), shared_mem=shared_bytes)
 
 
 def geometry(window, size):
