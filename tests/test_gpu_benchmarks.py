@@ -59,3 +59,40 @@ def test_the_others_are_in_the_table_all_the_same(monkeypatch):
     assert "| minicnn (1) | 2000.00 ms (2000.00–2000.00) |  | 1.00 GB | 2 | 50% |" in text
     assert "| PyTorch | failed |" in text and "PyTorch failed: OutOfMemory: full" in text
     assert "Without PyTorch: a dry run" in text
+
+
+def good():
+    yield "Good", ["-c", "print('fine')"]
+
+
+def one_of_three_fails():
+    yield from good()
+    yield "Bad", ["-c", "print('half'); raise SystemExit('broken')"]
+    yield "Last", ["-c", "print('well')"]
+
+
+def stopped():
+    yield from good()
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    "parts, error, wanted",
+    [
+        (one_of_three_fails, SystemExit,
+         ["## Good", "fine", "## Bad", "half", "broken", "FAILED with 1", "## Last", "well"]),
+        (stopped, KeyboardInterrupt, ["## Good", "fine"]),
+    ],
+)
+def test_a_part_that_fails_or_is_stopped_does_not_lose_the_others(parts, error, wanted, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import gpu
+
+    monkeypatch.setattr(gpu, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(gpu, "Gpu", lambda dry_run: SimpleNamespace(describe=lambda: "NVIDIA X1, driver for CUDA 13.0"))
+    monkeypatch.setattr(gpu, "parts", lambda args: parts())
+    monkeypatch.setattr(sys, "argv", ["gpu.py"])
+    with pytest.raises(error):
+        gpu.main()
+    said = (tmp_path / "results" / "gpu-nvidia-x1.md").read_text()
+    assert said.startswith("# NVIDIA X1, driver") and [line for line in said.splitlines() if line][1:] == wanted
