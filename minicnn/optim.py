@@ -35,8 +35,9 @@ class _Optimiser:
             self._update(ops, parameter, *(state[slot] for slot in self.slots))
 
     def bytes_to_make(self):
-        """Bytes of the state that is not made yet; the first step makes it."""
-        return sum((len(self.slots) - len(state)) * p.data.nbytes for p, state in zip(self.parameters, self._state))
+        """Bytes of the state that is not beside its parameters yet; the next step brings it there."""
+        return sum(p.data.nbytes for p, state in zip(self.parameters, self._state) for slot in self.slots
+                   if backends.name_of(state.get(slot)) != backends.name_of(p.data))
 
     def _follow(self, parameter, state):
         """Make the state where it is missing, and bring it to the backend and dtype of its parameter."""

@@ -352,6 +352,17 @@ def test_without_page_locked_memory_the_message_says_so(monkeypatch):
         backends.get("cupy").pinned((2**21,), "uint8")
 
 
+@pytest.mark.parametrize("kind, slots", [(SGD, 1), (Adam, 2)])
+def test_state_that_an_optimiser_still_has_to_make_or_to_move_is_counted(kind, slots):
+    net = network()
+    optimiser, size = make(kind, net), sum(p.data.nbytes for p in net.parameters())
+    assert optimiser.bytes_to_make() == slots * size
+    state = optimiser.state_dict()
+    assert optimiser.bytes_to_make() == 0
+    optimiser.load_state_dict(state)  # which stays on the host until it is needed
+    assert optimiser.bytes_to_make() == slots * size
+
+
 @pytest.mark.parametrize("in_use", [0, 10**6])
 def test_advice_counts_gradients_that_are_made_in_between(in_use):
     """When memory runs out in the middle of backward, some gradients are there and the batch needs them all the same."""
