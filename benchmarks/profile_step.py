@@ -2,11 +2,13 @@
 
     python benchmarks/profile_step.py                     # the single column at batch 128
     python benchmarks/profile_step.py --recipe torchvision --batch-size 32
+    python benchmarks/profile_step.py --write             # and keep the table in benchmarks/results/
     python benchmarks/profile_step.py --gpu --tf32        # on a GPU, kernel by kernel too
 
 A convolution or fully connected layer is held against the machine's own matrix product (sgemm 4096³): GFLOP/s are those of
 the direct method, so a fast algorithm may exceed it. The others are held against a copy of memory, by the bytes that must
-pass at least: forward reads x and writes y, backward reads dy and x (or y) and writes dx.
+pass at least: forward reads x and writes y, backward reads dy and x (or y) and writes dx. The maximum of a ReLU behind a
+convolution is taken in the convolution, as in a training step.
 """
 
 import argparse
@@ -17,6 +19,7 @@ from contestants import Minicnn
 from contestants_gpu import MinicnnGpu, MinicnnTf32
 from gpu_machine import Gpu, add_flags
 from machine import copy_bandwidth, describe, sgemm_peak
+from versus import RESULTS
 
 
 def timed(function, *arguments, **keywords):
@@ -28,10 +31,10 @@ def timed(function, *arguments, **keywords):
 def step(contestant, timed=timed):
     """{(layer, pass): seconds} of one step; `timed(function, …)` gives the result and the seconds."""
     seconds, values = {}, contestant.images
-    layers = list(contestant.net.leaves())
+    layers = list(contestant.net)
     contestant.optimiser.zero_grad()
-    for layer in layers:
-        values, seconds[layer.name, "forward"] = timed(layer.forward, values)
+    for layer, options in contestant.net.passes():
+        values, seconds[layer.name, "forward"] = timed(layer.forward, values, **options)
     _, seconds["loss", "forward"] = timed(contestant.loss, values, contestant.labels)
     gradient, seconds["loss", "backward"] = timed(contestant.loss.backward)
     for layer in reversed(layers):
@@ -132,13 +135,18 @@ def main():
     parser.add_argument("--recipe", default="paper", choices=["paper", "towers", "caffe", "caffenet", "torchvision"])
     parser.add_argument("--batch-size", type=int, default=128, help="images in a step (default 128)")
     parser.add_argument("--steps", type=int, default=5, help="measured steps, after one to warm up (default 5)")
+    parser.add_argument("--write", action="store_true", help="keep the table in benchmarks/results/")
     parser.add_argument("--gpu", action="store_true", help="on a GPU")
     parser.add_argument("--tf32", action="store_true", help="let cuBLAS round to TF32")
     add_flags(parser)
     args = parser.parse_args()
     args.batch_size = 2 if args.dry_run else args.batch_size
     heading = f"one training step, `{args.recipe}`, batch {args.batch_size}, float32, median of {args.steps}"
-    print((on_gpu if args.gpu else on_cpu)(args, heading))
+    text = (on_gpu if args.gpu else on_cpu)(args, heading)
+    print(text)
+    if args.write and not args.dry_run:
+        name = f"profile-{'gpu-' * args.gpu}{'tf32-' * args.tf32}{args.recipe}-{args.batch_size}.md"
+        (RESULTS / name).write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from minicnn import backends, weights
 from minicnn.errors import ShapeError, StateError
 from minicnn.initialisers import generator
 from minicnn.layers.base import Layer
+from minicnn.layers.conv import Conv2d
+from minicnn.layers.relu import ReLU
 from minicnn.out_of_memory import Advice
 
 
@@ -111,8 +113,8 @@ class Sequential(Layer):
 
     def _forward(self, ops, x, training):
         with Advice(self, x.shape, ops.bytes_in_use() - x.nbytes) as advice:
-            for layer in self:
-                x = layer.forward(x)
+            for layer, fused in self.passes():
+                x = layer.forward(x, **fused)
         return x, advice
 
     def _backward(self, ops, dy, advice, need_dx):
@@ -123,9 +125,28 @@ class Sequential(Layer):
 
     def _infer(self, ops, x):
         with Advice(self, x.shape, ops.bytes_in_use(), training=False):
-            for layer in self:
-                x = layer.infer(x)
+            for layer, fused in self.passes():
+                x = layer.infer(x, **fused)
         return x
+
+    def passes(self):
+        """(layer, options of its forward pass) in order: a convolution does the work of the ReLU behind it as it goes.
+
+        Examples
+        --------
+        >>> from minicnn import Conv2d, ReLU, Sequential
+        >>> net = Sequential(conv1=Conv2d(3, 8, 5), relu1=ReLU(), conv2=Conv2d(8, 8, 3))
+        >>> [(layer.name, options) for layer, options in net.passes()]
+        [('conv1', {'rectify': True}), ('relu1', {'rectified': True}), ('conv2', {})]
+        """
+        kinds = [None, *map(type, self), None]
+        for layer, before, after in zip(self, kinds, kinds[2:]):
+            if type(layer) is Conv2d and after is ReLU:
+                yield layer, {"rectify": True}
+            elif type(layer) is ReLU and before is Conv2d:
+                yield layer, {"rectified": True}
+            else:
+                yield layer, {}
 
     def predict(self, x, batch_size=128):
         """The network's output for x in evaluation mode, `batch_size` images at a time.

@@ -4,7 +4,9 @@ import functools
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 os.environ.pop("OPENBLAS_CORETYPE", None)  # whoever's environment it is: the commands under test say nothing of it
@@ -98,14 +100,12 @@ def shared_data():
 
 @pytest.fixture
 def new_memory(monkeypatch):
-    """No memory of earlier tests, and none reserved ahead: tracemalloc sees what arrays take. Called, it is so anew."""
-    from minicnn import buffers
+    """No memory of earlier tests, and none but what arrays hold: tracemalloc sees it. Called, it is so anew."""
     from minicnn.backends.numpy import arrays, parallel
 
     def renew():
-        monkeypatch.setattr(arrays, "_pool", buffers.BufferPool())
         monkeypatch.setattr(parallel._scratch, "buffers", {}, raising=False)
 
-    monkeypatch.setattr(buffers, "SLAB", 0)
+    monkeypatch.setattr(arrays, "_pool", SimpleNamespace(empty=np.empty))
     renew()
     return renew

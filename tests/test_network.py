@@ -41,6 +41,82 @@ def images(seed=0, dtype=np.float32, count=7):
     return normal(count, *IMAGES[1:], seed=seed, dtype=dtype)
 
 
+# --- a convolution and the ReLU behind it ---
+
+
+class OwnReLU(ReLU):
+    def _forward(self, ops, x, training):
+        return super()._forward(ops, x - 1, training)
+
+
+def rectified(algorithm, relu=ReLU):
+    return Sequential(
+        conv=Conv2d(2, 4, 3, padding=1, groups=2, seed=0, algorithm=algorithm),
+        relu=relu(),
+        conv2=Conv2d(4, 3, 3, bias=False, seed=1, algorithm=algorithm),
+        relu2=relu(),
+        relu3=ReLU(),
+        inner=Sequential(conv=Conv2d(3, 3, 2, seed=2, algorithm=algorithm)),
+        relu4=ReLU(),
+    )
+
+
+def both_ways(make, x):
+    """(outputs, inference, dx, gradients) of the network as one, and of its layers one by one."""
+    found = []
+    for one_by_one in (False, True):
+        net = fill(make())
+        steps = list(net.leaves()) if one_by_one else [net]
+        y = send(x)
+        for step in steps:
+            y = step(y)
+        dy = send(normal(*y.shape, seed=5, dtype=np.float32))
+        for step in reversed(steps):
+            dy = step.backward(dy)
+        z = send(x)
+        for step in steps:
+            z = step.infer(z)
+        found.append([fetch(array) for array in (y, z, dy, *(p.grad for p in net.parameters()))])
+    return found
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "direct", "im2col"])
+@pytest.mark.parametrize("count", [1, 7])
+def test_a_network_rectifies_as_it_convolves_and_nothing_changes(algorithm, count):
+    as_one, one_by_one = both_ways(lambda: rectified(algorithm), images(count=count))
+    assert (as_one[0] == 0).any() and (as_one[0] >= 0).all()
+    for one, other in zip(as_one, one_by_one, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.numpy_only
+@pytest.mark.parametrize("algorithm", ["winograd", "fft"])
+def test_so_do_the_fast_algorithms(algorithm):
+    for one, other in zip(*both_ways(lambda: rectified(algorithm), images()), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_infinities_and_nan_go_through_a_rectified_convolution():
+    x = images()
+    x[0, 0, 2, 1], x[1, 1, 3, 2], x[2, 0, 0, 0] = np.nan, np.inf, -np.inf
+    as_one, one_by_one = both_ways(lambda: rectified("direct"), x)
+    assert np.isnan(as_one[0]).any()
+    for one, other in zip(as_one, one_by_one, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_relu_of_ones_own_does_its_own_work():
+    as_one, one_by_one = both_ways(lambda: rectified("direct", OwnReLU), images())
+    for one, other in zip(as_one, one_by_one, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_convolution_alone_does_not_rectify():
+    net = fill(rectified("direct"))
+    net(send(images()))
+    assert (fetch(net.conv(send(images()))) < 0).any()
+
+
 # --- names and order ---
 
 

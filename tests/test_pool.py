@@ -6,7 +6,6 @@ from helpers import assert_close, check_layer, fetch, integers, normal, run, sen
 from oracles import average_pool, average_pool_backward, max_pool, max_pool_backward
 
 from minicnn import AvgPool2d, MaxPool2d, MinicnnError, gradcheck
-from minicnn.backends.numpy import parallel
 from minicnn.errors import ShapeError
 
 pytestmark = pytest.mark.every_backend
@@ -152,7 +151,7 @@ def test_the_smallest_pieces_change_nothing(name, monkeypatch):
     layers = MaxPool2d(*CASES[name][1:]), AvgPool2d(*window[:3], ceil_mode=window[4])
     dy = normal(*layers[0].output_shape(shape), dtype=np.float32)
     wanted = [run(layer, x, dy)[:2] for layer in layers]
-    monkeypatch.setattr(parallel, "PIECE", 1)
+    monkeypatch.setattr("minicnn.backends.numpy.pool.PIECE", 1)
     for layer, arrays in zip(layers, wanted, strict=True):
         for mine, whole in zip(run(layer, x, dy), arrays):
             np.testing.assert_array_equal(mine, whole)

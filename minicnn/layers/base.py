@@ -59,13 +59,16 @@ class Layer:
 
     # --- the two passes -------------------------------------------------------------------------------------------
 
-    def forward(self, x):
-        """The output of the layer; keeps what `backward` will need."""
+    def forward(self, x, **fused):
+        """The output of the layer; keeps what `backward` will need.
+
+        `fused` goes to `_forward`, from networks alone: how a convolution and the ReLU behind it share a pass.
+        """
         self._kept = None  # of an earlier forward: if this one fails, no backward can follow
         self._check_input(x)
         ops = backends.get(self.backend)
         with ops.memory_errors:  # those of the layer's own arithmetic
-            y, kept = self._forward(ops, x, self.training)
+            y, kept = self._forward(ops, x, self.training, **fused)
         self._kept = kept, tuple(y.shape)
         return y
 
@@ -107,15 +110,15 @@ class Layer:
         """The layers that compute one behind the other: `leaves`, but a network with a forward of its own is one of them."""
         yield self
 
-    def infer(self, x):
+    def infer(self, x, **fused):
         """The output in evaluation mode, with nothing kept and nothing changed; what `Sequential.predict` runs."""
         self._check_input(x)
         ops = backends.get(self.backend)
         with ops.memory_errors:
-            return self._infer(ops, x)
+            return self._infer(ops, x, **fused)
 
-    def _infer(self, ops, x):
-        return self._forward(ops, x, False)[0]
+    def _infer(self, ops, x, **fused):
+        return self._forward(ops, x, False, **fused)[0]
 
     def output_shape(self, shape):
         """The shape that `forward` gives for an input of `shape`, without computing anything."""

@@ -109,9 +109,10 @@ class Conv2d(Layer):
             return self.algorithm
         return backends.get(self.backend).conv2d_fastest(shape, self.out_channels, self.window, self.groups)
 
-    def _forward(self, ops, x, training):
+    def _forward(self, ops, x, training, rectify=False):
         bias = self.bias.data if self.has_bias else None
-        return ops.conv2d(x, self.weight.data, bias, self.window, self.groups, self.chosen_algorithm(x.shape)), x
+        algorithm = self.chosen_algorithm(x.shape)
+        return ops.conv2d(x, self.weight.data, bias, self.window, self.groups, algorithm, rectify), x
 
     def _backward(self, ops, dy, x, need_dx):
         dx, dw, db = ops.conv2d_backward(dy, x, self.weight.data, self.window, self.groups, self.has_bias, need_dx,

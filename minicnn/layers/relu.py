@@ -26,8 +26,8 @@ class ReLU(Layer):
 
     keeps = "y"
 
-    def _forward(self, ops, x, training):
-        y = ops.relu(x)
+    def _forward(self, ops, x, training, rectified=False):
+        y = x if rectified else ops.relu(x)
         return y, y
 
     def _backward(self, ops, dy, y, need_dx):

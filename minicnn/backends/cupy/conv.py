@@ -11,18 +11,19 @@ import cupy
 
 from minicnn.backends.cupy import conv_direct, conv_im2col, conv_implicit
 from minicnn.backends.cupy.arrays import empty, zeros
+from minicnn.backends.cupy.relu import relu
 from minicnn.backends.cupy.sums import sum_over_pixels
 
 ALGORITHMS = {"direct": conv_direct, "im2col": conv_im2col, "implicit": conv_implicit}
 
 
-def conv2d(x, w, b, window, groups=1, algorithm="im2col"):
-    """y (N, O, OH, OW) = x (N, C, H, W) ⋆ w (O, C/groups, KH, KW) + b (O,)."""
+def conv2d(x, w, b, window, groups=1, algorithm="im2col", rectify=False):
+    """y (N, O, OH, OW) = x (N, C, H, W) ⋆ w (O, C/groups, KH, KW) + b (O,); its positive part if `rectify`."""
     y = empty((len(x), len(w), *window.output_size(x.shape[2:])), x.dtype)
     x, w = cupy.ascontiguousarray(x), cupy.ascontiguousarray(w)
     b = zeros((len(w),), w.dtype) if b is None else cupy.ascontiguousarray(b)
     ALGORITHMS[algorithm].forward(x, w, b, y, window, groups)
-    return y
+    return relu(y) if rectify else y  # no cache of a GPU holds a whole y, so this is a pass like any other
 
 
 def conv2d_backward(dy, x, w, window, groups=1, has_bias=True, need_dx=True, algorithm="im2col"):

@@ -13,11 +13,14 @@ from minicnn.backends.numpy.arrays import empty
 ALGORITHMS = {"direct": conv_direct, "im2col": conv_im2col, "winograd": conv_winograd, "fft": conv_fft}
 
 
-def conv2d(x, w, b, window, groups=1, algorithm="im2col"):
-    """y (N, O, OH, OW) = x (N, C, H, W) ⋆ w (O, C/groups, KH, KW) + b (O,)."""
+def conv2d(x, w, b, window, groups=1, algorithm="im2col", rectify=False):
+    """y (N, O, OH, OW) = x (N, C, H, W) ⋆ w (O, C/groups, KH, KW) + b (O,); its positive part if `rectify`.
+
+    Each algorithm rectifies what it has just written, while that is in the cache.
+    """
     y = empty((len(x), len(w), *window.output_size(x.shape[2:])), x.dtype)
     for c, o in _group_slices(groups, x.shape[1], len(w), algorithm):
-        ALGORITHMS[algorithm].forward(x[:, c], w[o], None if b is None else b[o], y[:, o], window)
+        ALGORITHMS[algorithm].forward(x[:, c], w[o], None if b is None else b[o], y[:, o], window, rectify)
     return y
 
 
@@ -55,13 +58,14 @@ def conv2d_fastest(shape, channels_out, window, groups=1):
     if not conv_winograd.refusal(window):
         # transforms are paid a channel, those of the kernels a piece; what they save grows with the taps
         images = conv_winograd.images_wanted(shape, conv_winograd.tiles_of(window, shape[2:]))
-        if taps >= 9 and taps * min(c, o) >= 500 and taps * pixels * images >= 3000:
+        if taps >= 4 and taps * min(c, o) >= 500 and taps * pixels * images >= 3000:
             return "winograd"
-    elif taps >= 25 and n * pixels >= 3000 and n * pixels * c * o >= 3e6:
-        return "fft"  # the same, but the kernels' spectra are paid once
-    # direct has the shortest way to a small product, and on large images does not wait for the memory of columns
-    small, large = n * pixels * taps * c * o <= 6e7, pixels >= 3000
-    if taps == 1 or ((small or large) and (taps <= 9 or o <= 4 * c)):
+    elif taps >= 25 and c >= 16 and n * pixels >= 3000 and n * pixels * c * o >= 3e6:
+        return "fft"  # the same, but the kernels' spectra are paid once; colours alone have too few columns to save
+    # direct has the shortest way to a small product (but for a handful of pixels, whose columns are made in one go), and on
+    # large images does not wait for the memory of columns; but it passes over the outputs for each tap of each channel
+    small, large = n * pixels * taps * c * o <= 6e7 and (n * pixels > 100 or taps < 9), pixels >= 3000
+    if taps == 1 or ((small or large) and (taps <= 4 or o <= 4 * c)):
         return "direct"
     return "im2col"
 

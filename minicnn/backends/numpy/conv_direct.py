@@ -121,7 +121,7 @@ class _Line:
             yield part, grid[a * sw + b, :, :, row:row + part.shape[2], column:column + part.shape[3]]
 
 
-def forward(x, w, b, y, window):
+def forward(x, w, b, y, window, rectify=False):
     """y (N, O, OH, OW) ← x (N, C, H, W) ⋆ w (O, C, KH, KW) + b (O,) or None; depthwise where w is (C, 1, KH, KW)."""
     product = np.matmul if x.shape[1] == w.shape[1] else np.multiply
     taps = _taps(w)
@@ -142,6 +142,8 @@ def forward(x, w, b, y, window):
             out += b[:, None]
         if not line.is_output:
             target[...] = wide.reshape(*target.shape[:3], line.pitch)[..., :target.shape[3]]
+        if rectify:
+            np.maximum(target, 0, out=target)
 
     bands = parallel.ranges(y.shape[2], rows)
     parallel.run(piece, [(*n, *band) for n in parallel.ranges(len(x), images) for band in bands])
@@ -208,7 +210,7 @@ def _piece_size(shape, channels_out, window, itemsize, pieces=1):
     rows = max(1, min(PIECE_BYTES // (row * itemsize), max(-(-n * oh // pieces), least)))
     if rows < oh:
         return 1, -(-oh // -(-oh // rows))  # bands of nearly equal height
-    return min(rows // oh, parallel.piece_size(n, row * oh)), oh
+    return max(1, min(rows // oh, parallel.PIECE // (row * oh), parallel.share(n, row * oh))), oh
 
 
 def _band(x, window, top, bottom):

@@ -64,7 +64,7 @@ def workspace(shape, channels_out, window, itemsize):
     return itemsize * (spectra + product + a_row + canvas * (rows + 1) // rows)
 
 
-def forward(x, w, b, y, window):
+def forward(x, w, b, y, window, rectify=False):
     """y (N, O, OH, OW) ← x (N, C, H, W) ⋆ w (O, C, KH, KW) + b (O,) or None."""
     tiles = _tiles(window, len(x), *x.shape[2:])
     waves, _ = _waves(tiles.kernel, window, x.dtype)
@@ -78,7 +78,7 @@ def forward(x, w, b, y, window):
             np.matmul(_frequencies(xs, low, high), ws, out=_frequencies(ys, low, high))
 
         parallel.run(product, parallel.ranges(len(waves), FREQUENCIES))
-        _outputs(ys, b, y[start:stop], tiles, window, x.shape[2:])
+        _outputs(ys, b, y[start:stop], tiles, window, x.shape[2:], rectify)
 
 
 def backward(dy, x, w, dx, window):
@@ -229,7 +229,7 @@ def _spectra_of_gradients(dy, tiles, window, size):
     return spectra.reshape(-1, math.prod(grid[2:4]), grid[4])
 
 
-def _outputs(spectra, b, y, tiles, window, size):
+def _outputs(spectra, b, y, tiles, window, size, rectify):
     """y (N, O, OH, OW) ← the outputs that the stride keeps, + b; what a tile has beyond the edge is dropped."""
     grid, (sh, sw) = _grid(tiles, size, y.shape[1]), window.stride
     height, width = _kept(tiles, window)
@@ -239,6 +239,8 @@ def _outputs(spectra, b, y, tiles, window, size):
         out = _inverse(spectra[image, row], slice(0, height, sh), tiles.kernel[1])
         for pixels, values in _pairs(y[image], out[:, :, :width:sw], row):
             np.add(values, 0 if b is None else b, out=pixels)
+            if rectify:
+                np.maximum(pixels, 0, out=pixels)
 
     parallel.run(transform, _rows_of_tiles(len(y), grid))
 

@@ -1,19 +1,20 @@
 """Convolution on the CPU by im2col + GEMM, in pieces whose columns stay in the cache.
 
-With the weights as a matrix W (O, K), K = KH·KW·C, and the columns of some windows as X (P, K):
+With the weights as a matrix W (O, K), K = C·KH·KW, and the columns of some windows as X (K, P):
 
-    forward     Y  = X·Wᵀ + b                 (P, O)
-    backward    dW = Σ dYᵀ·X,   dX = dY·W     then col2im adds dX to the pixels
+    forward     Y  = W·X + b                  (O, P)
+    backward    dW = Σ dY·Xᵀ,   dX = Wᵀ·dY    then col2im adds dX to the pixels
 
-A piece is a few small images or a band of rows of one large image (at least one row), cut by shape alone so that its X and
-Y take at most `COLUMN_BYTES` whatever the batch. Backward computes the columns anew: that costs far less than keeping them
-(2.1 GiB for AlexNet at batch 128).
+A piece is a few small images or a band of rows of one large image (at least one row), cut by shape alone. Backward computes
+the columns anew: that costs far less than keeping them (2.1 GiB for AlexNet at batch 128).
 
-A single image has too few windows to repay that W and Y are turned: there forward is Y = W·X + b, (O, P), with the columns
-as X (K, P), and W and Y as they lie in memory.
+Forward has W and Y as they lie in memory. Backward has every matrix turned, channels last, as its columns are then copied,
+and added back, in runs of KW·C numbers in place of OW: there are three copies and sums to save, in forward only one.
 
 Chellapilla, Puri, Simard 2006, "High performance convolutional neural networks for document processing".
 """
+
+import math
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -22,9 +23,10 @@ from minicnn.backends.numpy import parallel
 from minicnn.backends.numpy.arrays import empty
 from minicnn.backends.numpy.im2col import columns, interior, padded_shape, scatter
 
-COLUMN_BYTES = 9 * 2**20  # conv2 of AlexNet, the largest for its maps, just fits as one piece
+COLUMN_BYTES = 4 * 2**20  # of the X and Y of a piece: what is between 3 and 9 MiB is equally fast
 PIECES = 4  # a few images are cut into so many pieces, for several threads to work on: into bands …
 PIXELS = 80  # … of at least so many pixels, which repay BLAS for repacking W
+VECTOR = 16  # BLAS takes so many pixels at once, and a rest of them by a slower way: they are filled up
 
 
 def refusal(window):
@@ -45,7 +47,7 @@ def workspace(shape, channels_out, window, itemsize):
 def _piece_size(images, oh, ow, depth, itemsize):
     """How many images, and how many output rows of each, make a piece: whole images, or a band of one.
 
-    `depth` numbers, K + O, belong to each window.
+    `depth` numbers, K + O, belong to each window; together they take at most `COLUMN_BYTES`.
     """
     rows = max(1, min(COLUMN_BYTES // (ow * depth * itemsize), max(-(-images * oh // PIECES), -(-PIXELS // ow))))
     if rows < oh:
@@ -61,49 +63,52 @@ def _as_matrix(w):
     def rows(start, stop):
         matrix[start:stop] = w[start:stop].transpose(0, 2, 3, 1)
 
-    parallel.run(rows, parallel.ranges(o, parallel.piece_size(o, c * kh * kw)))
+    parallel.run(rows, parallel.ranges(o, parallel.piece_size(o, c * kh * kw, parallel.PIECE)))
     return matrix.reshape(o, -1)
 
 
-def forward(x, w, b, y, window):
+def forward(x, w, b, y, window, rectify=False):
     """y (N, O, OH, OW) ← x (N, C, H, W) ⋆ w (O, C, KH, KW) + b (O,) or None."""
-    matrix = w.reshape(len(w), -1) if len(x) == 1 else _as_matrix(w)
-    oh, ow = y.shape[2:]
+    matrix, (oh, ow) = w.reshape(len(w), -1), y.shape[2:]
     images, rows = _piece_size(len(x), oh, ow, sum(matrix.shape), x.itemsize)
 
-    def band_of_one(start, stop, top, bottom):
-        cols = _columns_of_one(x[0], window, top, bottom)                                       # (K, P)
-        band = y[0, :, top:bottom].reshape(len(w), -1)                                          # (O, P)
-        np.matmul(matrix, cols, out=band)
-        if b is not None:
-            band += b[:, None]
-
     def piece(start, stop, top, bottom):
-        cols = _matrix_of_columns(x[start:stop], window, top, bottom)                           # (P, K)
-        out = np.matmul(cols, matrix.T, out=parallel.scratch("conv y", (len(cols), len(w)), y.dtype))    # (P, O)
-        pixels = y[start:stop, :, top:bottom].transpose(0, 2, 3, 1)
-        np.add(out.reshape(pixels.shape), 0 if b is None else b, out=pixels)
+        cols = _columns_channels_first(x[start:stop], window, top, bottom)                      # (K, ≥ P)
+        out = np.matmul(matrix, cols, out=parallel.scratch("conv y", (len(w), cols.shape[1]), y.dtype))  # (O, ≥ P)
+        maps = y[start:stop, :, top:bottom].transpose(1, 0, 2, 3)
+        np.add(out[:, :maps[0].size].reshape(maps.shape), 0 if b is None else b[:, None, None, None], out=maps)
+        if rectify:
+            np.maximum(maps, 0, out=maps)
 
-    pieces = [(*n, *r) for n in parallel.ranges(len(x), images) for r in parallel.ranges(oh, rows)]
-    parallel.run(band_of_one if len(x) == 1 else piece, pieces)
+    parallel.run(piece, [(*n, *r) for n in parallel.ranges(len(x), images) for r in parallel.ranges(oh, rows)])
 
 
-def _columns_of_one(x, window, top, bottom):
-    """The columns (C·KH·KW, P) of output rows top … bottom of an image (C, H, W), in a buffer of this thread."""
+def _columns_channels_first(x, window, top, bottom):
+    """The columns (C·KH·KW, ≥ P) of output rows top … bottom of x (N, C, H, W) filled up with zeros, in a scratch buffer."""
     (sh, sw), (dh, dw) = window.stride, window.dilation
-    _, _, width, c = padded_shape((1, *x.shape), window)
-    first, left = top * sh - window.rows.before, window.columns.before  # row 0 of `padded` is row `first` of x
-    height = (bottom - top - 1) * sh + window.rows.extent
-    padded = parallel.scratch("im2col padded", (c, height, width), x.dtype)
+    padded = _band(x, window, top * sh, (bottom - top - 1) * sh + window.rows.extent)
+    shape = x.shape[1], *window.kernel, len(x), bottom - top, window.columns.output_size(x.shape[3])
+    image, channel, row, column = padded.strides
+    strides = channel, row * dh, column * dw, image, row * sh, column * sw
+    pixels = math.prod(shape[3:])
+    cols = parallel.scratch("im2col columns", (math.prod(shape[:3]), -(-pixels // VECTOR) * VECTOR), x.dtype)
+    cols[:, pixels:] = 0
+    np.copyto(cols[:, :pixels].reshape(shape), as_strided(padded, shape, strides, writeable=False))
+    return cols
+
+
+def _band(x, window, top, height):
+    """Rows top … top + height of the zero-padded canvas of x (N, C, H, W)."""
+    _, _, width, c = padded_shape(x.shape, window)
+    first, left = top - window.rows.before, window.columns.before  # row 0 of the band is row `first` of x
+    part = x[:, :, max(0, first):max(0, first + height)]
+    if part.shape[2:] == (height, width):
+        return part
+    padded = parallel.scratch("im2col padded", (len(x), c, height, width), x.dtype)
     padded[...] = 0
-    part = x[:, max(0, first):max(0, first + height)]
-    padded[:, max(0, -first):max(0, -first) + part.shape[1], left:left + x.shape[2]] = part
-    shape = c, *window.kernel, bottom - top, window.columns.output_size(x.shape[2])
-    channel, row, column = padded.strides
-    strides = channel, row * dh, column * dw, row * sh, column * sw
-    cols = parallel.scratch("im2col columns", shape, x.dtype)
-    np.copyto(cols, as_strided(padded, shape, strides, writeable=False))
-    return cols.reshape(-1, shape[3] * shape[4])
+    above = max(0, -first)
+    padded[:, :, above:above + part.shape[2], left:left + x.shape[3]] = part
+    return padded
 
 
 def backward(dy, x, w, dx, window):

@@ -41,6 +41,7 @@ OUTPUTS = {1: 1, 2: 4, 3: 4, 4: 3, 5: 3}  # m for each r: larger tiles save prod
 POINTS = [Fraction(point) for point in ("0", "1", "-1", "2", "-1/2", "-2")]  # and ∞; a tile takes the first n − 1
 PIECE_BYTES = 18 * 2**20  # of V and M: each of their K products wants a hundred tiles or more …
 TILES, PIECES = 64, 4  # … and at least so many, if that leaves so many pieces for the threads
+BAND = 100  # tiles of a piece when there is but one image: its pieces are bands, two at least
 
 
 def refusal(window):
@@ -62,19 +63,24 @@ def workspace(shape, channels_out, window, itemsize):
                        + (2 * places + 3 * taps) * shape[1] * channels_out)
 
 
-def forward(x, w, b, y, window):
+def forward(x, w, b, y, window, rectify=False):
     """y (N, O, OH, OW) ← x (N, C, H, W) ⋆ w (O, C, KH, KW) + b (O,) or None."""
     at, g, bt = _transforms(window.kernel, x.dtype)
     tiles = tiles_of(window, x.shape[2:])
     u = _transform_kernels(w.transpose(1, 0, 2, 3), g)                                          # (K, C, O)
 
-    def piece(start, stop):
-        v = _transform_tiles(x[start:stop], bt, tiles)                                          # (K, T, C)
+    def piece(start, stop, top, bottom):
+        v = _transform_tiles(x[start:stop], bt, tiles, top, bottom)                             # (K, T, C)
         m = parallel.scratch("winograd m", (*v.shape[:2], len(w)), x.dtype)                     # (K, T, O)
         np.matmul(v, u, out=m)
-        _outputs(m, at, b, y[start:stop], tiles)
+        band = y[start:stop, :, top * tiles.rows.stride:bottom * tiles.rows.stride]
+        _outputs(m, at, b, band, tiles)
+        if rectify:
+            np.maximum(band, 0, out=band)
 
-    parallel.run(piece, parallel.ranges(len(x), _images_a_piece(x.shape, len(w), tiles, x.itemsize)))
+    images = parallel.ranges(len(x), _images_a_piece(x.shape, len(w), tiles, x.itemsize))
+    bands = parallel.ranges(tiles.rows.output_size(x.shape[2]), _rows_a_piece(x.shape, tiles))
+    parallel.run(piece, [(*n, *r) for n in images for r in bands])
 
 
 def backward(dy, x, w, dx, window):
@@ -84,7 +90,7 @@ def backward(dy, x, w, dx, window):
     ut = _transform_kernels(w, g)                                                               # (K, O, C)
 
     def piece(start, stop):
-        v = _transform_tiles(x[start:stop], bt, tiles)
+        v = _transform_tiles(x[start:stop], bt, tiles, 0, tiles.rows.output_size(x.shape[2]))
         dm = _transform_outputs(dy[start:stop], at, tiles)                                      # (K, T, O)
         du = np.matmul(dm.transpose(0, 2, 1), v, out=parallel.scratch("winograd du", ut.shape, x.dtype))
         dw = parallel.scratch("winograd dw", (len(w), g.shape[1], x.shape[1]), x.dtype)
@@ -115,6 +121,12 @@ def _images_a_piece(shape, channels_out, tiles, itemsize):
     return max(1, min(PIECE_BYTES // (elements * itemsize), images_wanted(shape, tiles, elements)))
 
 
+def _rows_a_piece(shape, tiles):
+    """How many rows of tiles make a piece of forward: all of an image, unless there is but one for all the threads."""
+    rows, columns = tiles.output_size(shape[2:])
+    return rows if shape[0] > 1 else max(-(-rows // PIECES), min(-(-rows // 2), -(-BAND // columns)))
+
+
 def images_wanted(shape, tiles, elements=parallel.LEAST):
     """How many images (N, C, H, W), of so many numbers each in V and M, fill a piece with tiles, were memory no matter."""
     count = math.prod(tiles.output_size(shape[2:]))
@@ -133,12 +145,12 @@ def _transform_kernels(w, g):
     return u
 
 
-def _transform_tiles(x, bt, tiles):
-    """V = B̂ᵀ·d: (K, T, C) from images (N, C, H, W).
+def _transform_tiles(x, bt, tiles, top, bottom):
+    """V = B̂ᵀ·d: (K, T, C) from rows top … bottom of the tiles of images (N, C, H, W).
 
     One product for each tile, (K, K)·(K, C): BLAS takes such small ones as they are, and would first copy large ones.
     """
-    d = columns(x, tiles, 0, tiles.output_size(x.shape[2:])[0]).reshape(-1, len(bt), x.shape[1])    # (T, K, C)
+    d = columns(x, tiles, top, bottom).reshape(-1, len(bt), x.shape[1])                         # (T, K, C)
     v = parallel.scratch("winograd v", (len(bt), len(d), x.shape[1]), x.dtype)
     np.matmul(bt, d, out=v.transpose(1, 0, 2))
     return v

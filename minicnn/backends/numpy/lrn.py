@@ -49,13 +49,14 @@ def lrn_backward(dy, x, size, alpha, beta, k):
 def lrn_workspace(shape, size, itemsize):
     """Bytes of the buffers that one thread holds: s, its power, and the padded squares of a piece."""
     n, channels, *pixels = shape
-    return parallel.piece_size(n, math.prod(shape[1:])) * (3 * channels + size - 1) * math.prod(pixels) * itemsize
+    images = parallel.piece_size(n, math.prod(shape[1:]), parallel.PIECE)
+    return images * (3 * channels + size - 1) * math.prod(pixels) * itemsize
 
 
 def _run(function, *arrays):
     """Call `function` on matching pieces (n, C, P) of the arrays (N, C, …), spread over the threads."""
     maps = [array.reshape(*array.shape[:2], -1) for array in arrays]
-    step = parallel.piece_size(len(maps[0]), maps[0][0].size)
+    step = parallel.piece_size(len(maps[0]), maps[0][0].size, parallel.PIECE)
     parallel.run(lambda start, stop: function(*(array[start:stop] for array in maps)), parallel.ranges(len(maps[0]), step))
 
 
@@ -82,9 +83,10 @@ def _scale(x, size, alpha, k):
 def _sum_of_neighbours(padded, size, out):
     """out[:, c] = padded[:, c] + … + padded[:, c + size − 1]"""
     channels = out.shape[1]
-    out[...] = padded[:, :channels]
-    for shift in range(1, size):
-        out += padded[:, shift:channels + shift]
+    first, *others = (padded[:, shift:channels + shift] for shift in range(size))
+    np.add(first, others.pop(0) if others else 0, out=out)  # one pass less than a copy and a sum
+    for maps in others:
+        out += maps
     return out
 
 

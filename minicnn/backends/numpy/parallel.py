@@ -17,10 +17,11 @@ from minicnn.backends.numpy.arrays import empty
 from minicnn.errors import ShapeError
 
 SHARES = 16  # a batch is cut into at least so many pieces, if it has so many images
+LEAST = 2**16  # elements that repay a helper's waking up, where BLAS does the work in one go
 # Small pieces would stay in a core's own cache, but after each pass over one the thread may have to wait for Python's lock,
 # and to wake up takes longer than to read from the next cache.
 BLOCK_BYTES = 2**20  # of element-wise work
-PIECE, LEAST = 2**19, 2**16  # elements of what takes more passes: about so many, and no fewer
+PIECE = 2**19  # elements of what takes more passes
 
 
 class _Pool:
@@ -114,7 +115,8 @@ def run(function, pieces):
         work()
     finally:
         waiting.clear()  # after an error, the helpers stop when they have done their present piece
-        wait(futures)  # all of them: nobody writes any more when the caller goes on
+        futures = [future for future in futures if not future.cancel()]  # who is still waking up finds nothing to do
+        wait(futures)  # nobody writes any more when the caller goes on
     for future in futures:
         future.result()  # raises what its pieces raised
     return results
@@ -136,9 +138,9 @@ def share(count, elements=LEAST):
     return min(count, max(-(-count // SHARES), LEAST // elements))
 
 
-def piece_size(count, elements):
-    """How many of `count` things, of so many elements each, make a piece of about `PIECE` elements."""
-    return max(1, min(PIECE // elements, share(count, elements)))
+def piece_size(count, elements, piece):
+    """How many of `count` things, of so many elements each, make a piece for several passes: about `piece` elements."""
+    return max(1, min(count, piece // elements))
 
 
 def run_and_add(function, images, step):

@@ -15,6 +15,8 @@ import numpy as np
 from minicnn.backends.numpy import parallel
 from minicnn.backends.numpy.arrays import empty
 
+PIECE = 2**20  # pixels: its passes are so many, and over bytes so short, that threads would be waiting for Python's lock
+
 
 def max_pool2d(x, window, need_argmax=True):
     """y[n, c, p, q] = max over the window, padded with −∞, and where it was: the number of the first such tap.
@@ -23,11 +25,12 @@ def max_pool2d(x, window, need_argmax=True):
     """
     y = empty((*x.shape[:2], *window.output_size(x.shape[2:])), x.dtype)
     if not need_argmax:
-        _run_on_maps(lambda grid, x, y: _maximum_of_maxima(window, x, y), window, x, y)
+        _run_on_maps(lambda x, y: _maximum_of_maxima(window, x, y), x, y)
         return y, None
     argmax = empty(y.shape, np.min_scalar_type(math.prod(window.kernel)))
 
-    def piece(grid, x, y, argmax):
+    def piece(x, y, argmax):
+        grid = _Grid(x.shape, window)
         phases = grid.split(x, -np.inf)
         best = parallel.scratch("pool best", (grid.length,), x.dtype)
         where = parallel.scratch("pool where", (grid.length,), argmax.dtype)
@@ -37,7 +40,7 @@ def max_pool2d(x, window, need_argmax=True):
             _settle_infinities(grid, x, best, where)
         argmax[...] = grid.crop(where)
 
-    _run_on_maps(piece, window, x, y, argmax)
+    _run_on_maps(piece, x, y, argmax)
     return y, argmax
 
 
@@ -69,16 +72,11 @@ def _maximum_over_taps(x, axis, outputs, dimension, out):
     return out
 
 
-def _run_on_maps(function, window, x, *arrays):
-    """Call `function(grid, maps of x, matching maps of the arrays)` for pieces of the maps, spread over the threads."""
-    pixels, *others = (array.reshape(-1, *array.shape[2:]) for array in (x, *arrays))
-    step = parallel.piece_size(len(pixels), pixels[0].size)
-
-    def piece(start, stop):
-        grid = _Grid((stop - start, *pixels.shape[1:]), window)
-        function(grid, pixels[start:stop], *(array[start:stop] for array in others))
-
-    parallel.run(piece, parallel.ranges(len(pixels), step))
+def _run_on_maps(function, *arrays):
+    """Call `function` on matching pieces (C, H, W) of the maps of the arrays, spread over the threads."""
+    maps = [array.reshape(-1, *array.shape[2:]) for array in arrays]
+    step = parallel.piece_size(len(maps[0]), maps[0][0].size, PIECE)
+    parallel.run(lambda start, stop: function(*(array[start:stop] for array in maps)), parallel.ranges(len(maps[0]), step))
 
 
 def _maximum(grid, phases, best, where):
@@ -106,7 +104,8 @@ def max_pool2d_backward(dy, argmax, shape, window):
     """dx (N, C, H, W): each dy goes to the pixel that was the maximum; overlapping windows add up."""
     dx = empty(shape, dy.dtype)
 
-    def piece(grid, dx, dy, argmax):
+    def piece(dx, dy, argmax):
+        grid = _Grid(dx.shape, window)
         phases = grid.zeros(dy.dtype)
         g = grid.spread(dy, "pool best")
         where = grid.spread(argmax, "pool where")
@@ -115,7 +114,7 @@ def max_pool2d_backward(dy, argmax, shape, window):
             target += parallel.keep_where(chosen, g, parallel.scratch("pool part", g.shape, dy.dtype))
         grid.join(phases, dx)
 
-    _run_on_maps(piece, window, dx, dy, argmax)
+    _run_on_maps(piece, dx, dy, argmax)
     return dx
 
 
@@ -124,14 +123,15 @@ def avg_pool2d(x, window, count_include_pad):
     y = empty((*x.shape[:2], *window.output_size(x.shape[2:])), x.dtype)
     shares = _shares(window, x.shape[2:], count_include_pad).astype(x.dtype)
 
-    def piece(grid, x, y):
+    def piece(x, y):
+        grid = _Grid(x.shape, window)
         total = parallel.scratch("pool best", (grid.length,), x.dtype)
         total[...] = 0
         for _, values in grid.taps(grid.split(x, 0)):
             total += values
         np.multiply(grid.crop(total), shares, out=y)
 
-    _run_on_maps(piece, window, x, y)
+    _run_on_maps(piece, x, y)
     return y
 
 
@@ -140,14 +140,15 @@ def avg_pool2d_backward(dy, shape, window, count_include_pad):
     dx = empty(shape, dy.dtype)
     shares = _shares(window, shape[2:], count_include_pad).astype(dy.dtype)
 
-    def piece(grid, dx, dy):
+    def piece(dx, dy):
+        grid = _Grid(dx.shape, window)
         phases = grid.zeros(dy.dtype)
         g = grid.spread(dy * shares, "pool best")
         for _, target in grid.taps(phases):
             target += g
         grid.join(phases, dx)
 
-    _run_on_maps(piece, window, dx, dy)
+    _run_on_maps(piece, dx, dy)
     return dx
 
 
@@ -163,7 +164,7 @@ def _shares(window, size, count_include_pad):
 def pool2d_workspace(shape, window, itemsize):
     """Bytes of the buffers that one thread holds in the backward pass of max-pooling: phases, dy and masks of a piece."""
     maps, pixels = math.prod(shape[:2]), math.prod(shape[2:])
-    grid = _Grid((parallel.piece_size(maps, pixels), *shape[2:]), window)
+    grid = _Grid((parallel.piece_size(maps, pixels, PIECE), *shape[2:]), window)
     return (math.prod(grid.phases_shape) + 3 * grid.length) * itemsize + 2 * grid.length
 
 
