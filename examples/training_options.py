@@ -46,9 +46,9 @@ that excite units of the last convolution most), neighbours (images that the net
 recipes (--recipe):
 {RECIPE_LIST}
 
-on a GPU (--backend cupy): pip install -e ".[cupy]" brings CuPy and what it needs of CUDA; the driver, for CUDA 12 or later,
-has to be there. If something is missing, or a batch is too large, one line says so. It was verified without a GPU, and has
-not run on a real one yet: python benchmarks/gpu.py tests and measures all of it there.
+on a GPU (--backend cupy): pip install -e ".[cupy]" brings CuPy and what it needs of CUDA; the driver, for CUDA 12 or
+later, has to be there. If something is missing, or a batch is too large, one line says so. It was verified without a
+GPU, and has not run on a real one yet: python benchmarks/gpu.py tests and measures all of it there.
 
 {EXIT_CODES}"""
 

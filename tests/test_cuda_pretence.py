@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cuda_helpers import device, run
+from helpers import forget_cupy
 
 import minicnn
 from minicnn import BackendError, Conv2d, cuda_on_cpu
@@ -52,8 +53,7 @@ def test_within_it_cupy_is_the_stand_in_and_a_second_time_is_refused():
 
 @needs_gcc
 def test_afterwards_everything_is_as_before(monkeypatch):
-    for name in [name for name in sys.modules if f"{name}.".startswith("minicnn.backends.cupy.")]:
-        monkeypatch.delitem(sys.modules, name)
+    forget_cupy(monkeypatch)
     monkeypatch.setitem(sys.modules, "cupy", None)  # not installed
     before = {name: module for name, module in sys.modules.items() if "cupy" in name}
     with cuda_on_cpu.pretend() as pretence:

@@ -7,6 +7,8 @@ import pytest
 from helpers import TOLERANCE, assert_close, check_layer, fetch, fill, integers, normal, send
 from oracles import convolution, convolution_backward
 from test_conv import CASES, build, product_a_tap, product_a_tap_backward
+from test_network import both_ways, rectified
+from test_network import images as network_images
 
 from minicnn import Conv2d, ReLU, Sequential, backends, gradcheck, trace
 from minicnn.errors import BackendError, ShapeError
@@ -165,6 +167,23 @@ def test_bias_gradient_is_the_sum_over_images_and_pixels(shape):
     for dtype in ("float32", "float64"):
         dy = normal(*shape, dtype=dtype)
         assert_close(sum_over_pixels(send(dy)), dy.astype(np.float64).sum((0, 2, 3)), TOLERANCE[dtype])
+
+
+@each_algorithm
+def test_a_network_rectifies_as_it_convolves_and_nothing_changes(algorithm, monkeypatch):
+    from minicnn.backends.cupy import conv_im2col
+
+    def make():
+        net = rectified("auto")
+        for layer in (net.conv, net.conv2, net.inner.conv):
+            by(algorithm, layer)
+        return net
+
+    monkeypatch.setattr(conv_im2col, "PIECE_BYTES", 2000)
+    as_one, one_by_one = both_ways(make, network_images())
+    assert (as_one[0] == 0).any() and (as_one[0] >= 0).all()
+    for one, other in zip(as_one, one_by_one, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 # --- memory ---

@@ -4,6 +4,7 @@ import sys
 import types
 
 import pytest
+from helpers import forget_cupy
 
 from minicnn import BackendError, Linear, backends, cuda_on_cpu
 
@@ -11,8 +12,7 @@ from minicnn import BackendError, Linear, backends, cuda_on_cpu
 @pytest.fixture(autouse=True)
 def nothing_imported(monkeypatch):
     """Neither CuPy nor the backend that has imported it; all is as before afterwards."""
-    for name in [name for name in sys.modules if f"{name}.".startswith(("cupy.", "minicnn.backends.cupy."))]:
-        monkeypatch.delitem(sys.modules, name)
+    forget_cupy(monkeypatch)
 
 
 class CUDARuntimeError(RuntimeError):
