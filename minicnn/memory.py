@@ -37,11 +37,11 @@ def of_training(rows, itemsize, slots):
 
 
 def of_inference(rows, itemsize):
-    """Of a prediction: the images, and the largest x and y; as workspace the largest buffers of one thread."""
+    """Of a prediction: the images, and x, y and as workspace the buffers of one thread at the layer that needs most."""
     images = _count(rows[0].input_shape) if rows else 0
-    largest = max((_count(row.output_shape) + _input(i, row) for i, row in enumerate(rows)), default=0)
-    return Memory(sum(row.parameters for row in rows) * itemsize, 0, 0, itemsize * (images + largest),
-                  max((row.workspace_bytes for row in rows), default=0))
+    needs = [(itemsize * (_count(row.output_shape) + _input(i, row)), row.workspace_bytes) for i, row in enumerate(rows)]
+    activations, workspace = max(needs, key=sum, default=(0, 0))
+    return Memory(sum(row.parameters for row in rows) * itemsize, 0, 0, itemsize * images + activations, workspace)
 
 
 def _input(i, row):

@@ -37,16 +37,24 @@ def refusal(window):
 
 
 def workspace(shape, channels_out, window, itemsize, groups=1):
-    """Bytes of the buffers that one thread holds at a time in the backward pass (the larger one)."""
+    """Bytes of the buffers that one thread holds at a time in the larger of the two passes, and of all sums of dw."""
+    c, weights = shape[1], shape[1] * channels_out // groups
+    taps = weights * window.kernel[0] * window.kernel[1]
+    images, line, lines, wide = _buffers(shape, channels_out, window, itemsize, PIECES)
+    forward = images * (lines + wide + line.count * channels_out) + taps
+    images, line, lines, wide = _buffers(shape, channels_out, window, itemsize)
+    sums = 2 if images == shape[0] else 3
+    return itemsize * max(forward, images * (2 * lines + wide + max(line.count * c, weights)) + (1 + sums) * taps)
+
+
+def _buffers(shape, channels_out, window, itemsize, pieces=1):
+    """Images in a piece, their line, and how many numbers of x and of y are copied for each."""
     c, *size = shape[1:]
-    images, rows = _piece_size(shape, channels_out, window, itemsize)
+    images, rows = _piece_size(shape, channels_out, window, itemsize, pieces)
     seen = min(size[0], (rows - 1) * window.rows.stride + window.rows.extent)
     line = _Line(window, (seen, size[1]), (rows, window.columns.output_size(size[1])))
-    lines = 0 if line.is_image else 2 * line.phases * line.length * c
-    wide = 0 if line.is_output else rows * line.pitch * channels_out
-    weights = c * channels_out // groups
-    product = max(line.count * c, weights)
-    return itemsize * (images * (lines + wide + product) + 3 * weights * window.kernel[0] * window.kernel[1])
+    return (images, line, 0 if line.is_image else line.phases * line.length * c,
+            0 if line.is_output else rows * line.pitch * channels_out)
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def workspace(shape, channels_out, window, itemsize):
     a_row = cols * (2 * height * half * most + 2 * height * tiles.kernel[1] * c + outputs)
     taps, weights = math.prod(window.kernel), c * channels_out
     product = 2 * min(FREQUENCIES, height * half) * (images * rows * cols * channels_out + weights) + 2 * taps * weights
-    spectra = 2 * images * rows * cols * height * half * (c + channels_out) + 3 * taps * weights
+    spectra = 2 * images * rows * cols * height * half * (c + channels_out) + 4 * taps * weights
     return itemsize * (spectra + product + a_row + canvas * (rows + 1) // rows)
 
 

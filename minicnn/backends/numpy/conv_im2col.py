@@ -40,8 +40,9 @@ def workspace(shape, channels_out, window, itemsize):
     oh, ow = window.output_size(size)
     depth = window.kernel[0] * window.kernel[1] * c
     images, rows = _piece_size(n, oh, ow, depth + channels_out, itemsize)
-    canvas = int(np.prod(padded_shape((images, c, *size), window)))
-    return itemsize * (2 * images * rows * ow * depth + 2 * canvas + channels_out * (images * rows * ow + 4 * depth))
+    windows, canvas = images * rows * ow, int(np.prod(padded_shape((images, c, *size), window)))
+    sums = 2 if (images, rows) == (n, oh) else 3
+    return itemsize * (2 * windows * depth + 2 * canvas + channels_out * (windows + (1 + sums) * depth))
 
 
 def _piece_size(images, oh, ow, depth, itemsize):
