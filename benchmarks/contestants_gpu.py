@@ -75,12 +75,15 @@ class PyTorchTf32(PyTorchGpu):
     tf32 = True
 
 
-def contestants(dry_run):
-    """{name: contestant}; in a dry run, and where PyTorch sees no GPU, without PyTorch."""
-    found = {"minicnn": MinicnnGpu, "minicnn, TF32": MinicnnTf32}
-    if not dry_run and importlib.util.find_spec("torch") is not None:
-        import torch
+CONTESTANTS = {"minicnn": MinicnnGpu, "minicnn, TF32": MinicnnTf32, "PyTorch": PyTorchGpu, "PyTorch, TF32": PyTorchTf32}
 
-        if torch.cuda.is_available():
-            found |= {"PyTorch": PyTorchGpu, "PyTorch, TF32": PyTorchTf32}
-    return found
+
+def pytorch_is_missing(dry_run):
+    """Why PyTorch takes no part, or an empty string. Not to be asked by a process that measures: it imports PyTorch."""
+    if dry_run:
+        return "a dry run goes without"
+    if importlib.util.find_spec("torch") is None:
+        return "it is not installed: pip install torch"
+    import torch
+
+    return "" if torch.cuda.is_available() else f"PyTorch {torch.__version__} sees no GPU"

@@ -1,11 +1,13 @@
 """All there is to say about minicnn on a GPU, in one command: whether it is right, and then how fast.
 
+    pip install -e ".[cupy,test,bench]"     # CuPy with what it needs of CUDA, pytest, and PyTorch to compare with
     python benchmarks/gpu.py                # the results are kept in benchmarks/results/
     python benchmarks/gpu.py --dry-run      # without a GPU: does all of this run? on the CPU that plays one, in small
 
 Each part is a command by itself: the tests with --backend cupy; agreement.py, a narrow and the full AlexNet step by step
 beside the CPU; versus.py --gpu, a training step beside PyTorch's; profile_step.py --gpu, where its time goes, by layer and
-by kernel; kernels.py, each kernel against the memory's and cuBLAS's best. Ends with 1 if a part fails.
+by kernel; kernels.py, each kernel against the memory's and cuBLAS's best. A part that fails says so in its place, and the
+others go on; what is done is kept at once, also if Ctrl-C ends it. Ends with 1 if a part failed.
 """
 
 import argparse
@@ -60,11 +62,19 @@ def main():
         print(section, flush=True)
         report.append(section)
         good = good and well
-    if not args.dry_run:
-        slug = re.sub(r"\W+", "-", name.partition(",")[0]).strip("-").lower()
-        (RESULTS / f"gpu-{slug}.md").write_text("\n".join(report), encoding="utf-8")
+        if not args.dry_run:
+            keep(name, report)
     sys.exit(not good)
 
 
+def keep(name, report):
+    slug = re.sub(r"\W+", "-", name.partition(",")[0]).strip("-").lower()
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"gpu-{slug}.md").write_text("\n".join(report), encoding="utf-8")
+
+
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("stopped; the parts that were through are kept")

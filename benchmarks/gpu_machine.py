@@ -29,8 +29,8 @@ class Gpu:
             sys.exit(f"{Path(sys.argv[0]).name} needs a GPU: {error}\n(--dry-run does without, and measures nothing)")
         import cupy
 
-        self.cupy = cupy
-        self.large, self.side = (2**16, 64) if dry_run else (2**29, 4096)  # bytes of a copy; rows of a matrix
+        self.cupy, self.dry_run = cupy, dry_run
+        self.large, self.side = (2**16, 64) if dry_run else (2**28, 4096)  # bytes of a copy; rows of a matrix
 
     @functools.cached_property
     def _large_arrays(self):
@@ -74,10 +74,17 @@ class Gpu:
             kernels._function, self.cupy.matmul = function, matmul
 
     def head_start(self):
-        """Keep the GPU busy for some milliseconds: what is asked of it meanwhile queues up, and then runs without waiting
-        for Python, which takes longer to launch a small kernel than the GPU to run it."""
-        for _ in range(16):
+        """Keep the GPU busy while Python asks for the hundreds of kernels of a step: what is asked of it meanwhile queues
+        up, and then runs without waiting for Python, which takes longer to launch a small kernel than the GPU to run it."""
+        for _ in range(self._copies):
             self.cupy.copyto(*self._large_arrays)
+
+    @functools.cached_property
+    def _copies(self):
+        """How many copies take some 50 milliseconds; the queue of a GPU holds about a thousand things."""
+        for _ in range(2):  # the first one compiles
+            _, span = self.timed(self.cupy.copyto, *self._large_arrays)
+        return min(16 if self.dry_run else 256, 1 + int(0.05 / float(span)))
 
     def seconds(self, call, rounds=5):
         """Seconds that one call takes on the GPU, the median of some rounds of up to ten calls each."""

@@ -8,7 +8,8 @@
 
 Each contestant runs in a process of its own, so that its peak memory is its own; they take turns, step by step (of short
 steps half a second), so that a machine that slows down slows all of them. All do the same arithmetic in float32 on all
-cores. On a GPU, a step ends when the GPU has done it, and memory is what the library has taken from the GPU.
+cores. On a GPU they come one after the other, so that each has all of its memory; a step ends when the GPU has done it, and
+memory is what the library has taken from the GPU. Ends with 1 if one of them failed.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import contestants_gpu
@@ -29,8 +31,19 @@ RESULTS = Path(__file__).parent / "results"
 TURN = 0.5  # seconds: short steps are repeated, so that caches and threads are as warm as in a loop of such steps
 
 
-def serve(contestant, task):
-    """A contestant's own process: a turn for every line on standard input, seconds a step and peak memory as an answer."""
+def serve(args, task):
+    """A contestant's own process: a turn for every line on standard input, seconds a step and peak memory as an answer.
+
+    An error, such as a GPU that is too small, is an answer too: the others go on.
+    """
+    try:
+        take_turns(make(args), task)
+    except Exception as error:
+        traceback.print_exc()
+        print(json.dumps({"error": f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"}), flush=True)
+
+
+def take_turns(contestant, task):
     print(json.dumps(contestant.facts), flush=True)
     for _ in sys.stdin:
         seconds = [timed(getattr(contestant, task))]
@@ -57,17 +70,25 @@ class Child:
     def __init__(self, name, args, task):
         command = [sys.executable, __file__, "--serve", name, "--recipe", args.recipe, "--batch-size", str(args.batch_size)]
         command += ["--inference"] * (task == "inference") + gpu_flags(args)
-        self.name = name
+        self.name, self.error, self.seconds, self.peak = name, "", [], 0
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
-        self.facts = json.loads(self.process.stdout.readline())
-        self.seconds, self.peak = [], 0
+        self.facts = self._answer()
 
     def step(self):
+        if self.error:
+            return
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline())
-        self.seconds.append(answer["seconds"])
-        self.peak = answer["peak"]
+        answer = self._answer()
+        if not self.error:
+            self.seconds.append(answer["seconds"])
+            self.peak = answer["peak"]
+
+    def _answer(self):
+        line = self.process.stdout.readline()
+        answer = json.loads(line) if line else {"error": f"ended with {self.process.wait()}"}
+        self.error = answer.get("error", "")
+        return answer
 
     @property
     def median(self):
@@ -75,10 +96,27 @@ class Child:
 
 
 def compare(args, task):
-    """Let the contestants take turns; [Child], and what `probe` says."""
-    racers = contestants_gpu.contestants(args.dry_run) if args.gpu else CONTESTANTS
-    children = [Child(name, args, task) for name, racer in racers.items()
-                if can_run(racer, args.recipe, task) and (args.gpu or args.best or "," not in name)]
+    """Let the contestants take turns, or on a GPU, which may hold only one of them, one after the other.
+
+    Returns [Child], and what `probe` says.
+    """
+    machine = measured_machine(args)
+    names = [name for name, racer in racers(args).items()
+             if can_run(racer, args.recipe, task) and (args.gpu or args.best or "," not in name)]
+    children = [child for group in (zip(names) if args.gpu else [names]) for child in race(group, args, task)]
+    return children, machine
+
+
+def measured_machine(args):
+    """What `probe` says, in a process of its own; the end of the program where that fails, as it does without a GPU."""
+    command = [sys.executable, __file__, "--probe", *gpu_flags(args)]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+    return json.loads(done.stdout) if done.returncode == 0 else sys.exit(done.stderr.strip())
+
+
+def race(names, args, task):
+    """Children of these names, that have taken all their turns."""
+    children = [Child(name, args, task) for name in names]
     for number in range(args.rounds + 1):
         for child in children:
             time.sleep(0.3)  # the other's threads stop spinning
@@ -89,8 +127,15 @@ def compare(args, task):
         print(f"round {number} of {args.rounds}", end="\r", file=sys.stderr)
     for child in children:
         child.process.communicate()
-    command = [sys.executable, __file__, "--probe", *gpu_flags(args)]
-    return children, json.loads(subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True, text=True).stdout)
+    return children
+
+
+def racers(args):
+    """{name: contestant}"""
+    if not args.gpu:
+        return CONTESTANTS
+    missing = contestants_gpu.pytorch_is_missing(args.dry_run)
+    return {name: racer for name, racer in contestants_gpu.CONTESTANTS.items() if not (missing and racer.package == "torch")}
 
 
 def gpu_flags(args):
@@ -102,7 +147,7 @@ def make(args):
     if not args.gpu:
         return CONTESTANTS[args.serve](args.recipe, args.batch_size)
     Gpu(args.dry_run)
-    racer = contestants_gpu.contestants(args.dry_run)[args.serve]
+    racer = contestants_gpu.CONTESTANTS[args.serve]
     return racer(args.recipe, args.batch_size, **({"width": 1 / 32} if args.dry_run else {}))
 
 
@@ -124,17 +169,23 @@ def times(child, in_ms):
 def table(children, machine, args, task):
     """The result as Markdown."""
     name, peak = machine
-    flop, eager = children[0].facts[task], next((child.median for child in children if child.name == "PyTorch"), None)
+    well = [child for child in children if not child.error]
+    flop = next((child.facts[task] for child in well if task in child.facts), 0)
+    eager = next((child.median for child in well if child.name == "PyTorch"), None)
     lines = [f"{task}, `{args.recipe}`, batch {args.batch_size}, float32, {args.rounds} rounds; {name}; "
              f"sgemm 4096³ {peak / 1e9:.0f} GFLOP/s", "",
              "| | median (min–max) | ÷ PyTorch | peak memory | GFLOP/s | share of sgemm |", "|---|---|---|---|---|---|"]
-    for child in children:
+    for child in well:
         rate = flop / child.median
         cells = (f"{child.name} ({child.facts['version']})", times(child, args.gpu),
                  f"{child.median / eager:.2f}" if eager else "", f"{child.peak / 1e9:.2f} GB", f"{rate / 1e9:.0f}",
                  f"{rate / peak:.0%}")
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    lines += [f"| {child.name} | failed | | | | |" for child in children if child.error]
+    lines += ["", *(f"{child.name} failed: {child.error}" for child in children if child.error)]
+    if args.gpu and (missing := contestants_gpu.pytorch_is_missing(args.dry_run)):
+        lines.append(f"Without PyTorch: {missing}")
+    return "\n".join(lines).rstrip()
 
 
 def main():
@@ -155,14 +206,16 @@ def main():
     if args.probe:
         print(json.dumps(probe(args)))
     elif args.serve:
-        serve(make(args), task)
+        serve(args, task)
     else:
-        text = table(*compare(args, task), args, task)
+        children, machine = compare(args, task)
+        text = table(children, machine, args, task)
         print(text)
         if args.write and not args.dry_run:
             RESULTS.mkdir(exist_ok=True)
             name = f"{'gpu-' * args.gpu}{task}-{args.recipe}-{args.batch_size}.md"
             (RESULTS / name).write_text(text + "\n", encoding="utf-8")
+        sys.exit(any(child.error for child in children))
 
 
 if __name__ == "__main__":

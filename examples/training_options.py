@@ -46,6 +46,10 @@ that excite units of the last convolution most), neighbours (images that the net
 recipes (--recipe):
 {RECIPE_LIST}
 
+on a GPU (--backend cupy): pip install -e ".[cupy]" brings CuPy and what it needs of CUDA; the driver, for CUDA 12 or
+later, has to be there. If something is missing, or a batch is too large, one line says so. It was verified without a
+GPU, and has not run on a real one yet: python benchmarks/gpu.py tests and measures all of it there.
+
 {EXIT_CODES}"""
 
 
@@ -99,7 +103,7 @@ def add_decisive_options(parser):
 def add_other_options(parser):
     """Those that do not."""
     where = parser.add_argument_group("where and with what")
-    where.add_argument("--backend", choices=["numpy", "cupy"], help="CPU or GPU (default: numpy)")
+    where.add_argument("--backend", choices=["numpy", "cupy"], help="CPU or GPU (default: numpy); see below")
     where.add_argument("--threads", type=number(int, 1), metavar="N",
                        help="CPU threads; the result does not depend on it (default: all)")
     where.add_argument("--workers", type=number(int, 1), metavar="N",

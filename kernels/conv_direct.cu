@@ -6,6 +6,8 @@
 // Every thread fetches all its numbers from memory itself, and its neighbours fetch nearly the same: the caches bear it.
 // conv_implicit.cu shares them. Where a group has few maps there is nothing to share, and this is the way to do it.
 
+#include "reduce.cuh"
+
 // One thread for each n, o, p, q; the loop over the window is its own.
 extern "C" __global__ void direct_forward(const real *x, const real *w, const real *b, real *y, int N, int C, int O,
                                           int groups, int H, int W, int OH, int OW, int KH, int KW,
@@ -51,26 +53,21 @@ extern "C" __global__ void direct_dx(const real *dy, const real *w, real *dx, in
 }
 
 // for each o, c, i, j:  dw[o][c][i][j] = Σ over n, p, q of dy[n][o][p][q] · x[n][c][p·SH + i·DH - PH][q·SW + j·DW - PW]
-// One block of 256 threads for each o, c, i, j: thread t adds up the windows t, t + 256, …, and then half of the threads
-// add the sum of the other half to theirs, a quarter that of the next quarter, and so on. The order is always the same.
+// One block of threads for each o, c, i, j: of 256, thread t adds up the windows t, t + 256, …, and then they add up their
+// sums, always in the same order.
 extern "C" __global__ void direct_dw(const real *x, const real *dy, real *dw, int N, int C, int O, int groups,
                                      int H, int W, int OH, int OW, int KH, int KW,
                                      int SH, int SW, int PH, int PW, int DH, int DW)
 {
-    __shared__ real sums[256];
     int CG = C / groups, j = blockIdx.x % KW, i = blockIdx.x / KW % KH, o = blockIdx.x / (KW * KH * CG);
     int c = o / (O / groups) * CG + blockIdx.x / (KW * KH) % CG;
     real sum = 0;
-    for (int window = threadIdx.x; window < N * OH * OW; window += 256) {
+    for (int window = threadIdx.x; window < N * OH * OW; window += blockDim.x) {
         int q = window % OW, p = window / OW % OH, n = window / (OW * OH);
         int row = p * SH + i * DH - PH, column = q * SW + j * DW - PW;
         if (row >= 0 && row < H && column >= 0 && column < W)
             sum += dy[((n * O + o) * OH + p) * OW + q] * x[((n * C + c) * H + row) * W + column];
     }
-    sums[threadIdx.x] = sum;
-    for (int half = 128; half > 0; half /= 2) {
-        __syncthreads();
-        if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
-    }
-    if (threadIdx.x == 0) dw[blockIdx.x] = sums[0];
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) dw[blockIdx.x] = sum;
 }

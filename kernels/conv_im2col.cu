@@ -6,14 +6,15 @@
 //
 // One thread for each number of `product`, and neighbouring threads for neighbouring numbers.
 
-// for each o, n, p, q:  y[n][o][top + p][q] = product[o][n][p][q] + b[o]
-extern "C" __global__ void by_image(const real *product, const real *b, real *y, int N, int O, int R, int top,
-                                    int OH, int OW)
+// for each o, n, p, q:  y[n][o][top + p][q] = product[o][n][p][q] + b[o], or 0 if `rectified` and that is less
+extern "C" __global__ void by_image(const real *product, const real *b, real *y, bool rectified, int N, int O, int R,
+                                    int top, int OH, int OW)
 {
     int thread = blockIdx.x * blockDim.x + threadIdx.x;
     if (thread >= O * N * R * OW) return;
     int pixel = thread % (R * OW), n = thread / (R * OW) % N, o = thread / (R * OW * N);
-    y[(n * O + o) * OH * OW + top * OW + pixel] = product[thread] + b[o];
+    real value = product[thread] + b[o];
+    y[(n * O + o) * OH * OW + top * OW + pixel] = rectified && value <= 0 ? 0 : value;
 }
 
 // for each o, n, p, q:  product[o][n][p][q] = y[n][o][top + p][q]

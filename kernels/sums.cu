@@ -1,23 +1,20 @@
 // Sums for the gradients of biases, in a fixed order: the same bits in every run.
 
+#include "reduce.cuh"
+
 // Stage one, for a bias of maps: dy (N, O, P), P = OH·OW  →  partial (parts, O)
 // for each part, o:  partial[part][o] = Σ over the images n = part, part + parts, … and all p of dy[n][o][p]
-// One block of 256 threads for each o (blockIdx.x) and part (blockIdx.y): thread t adds up the pixels t, t + 256, … of the
-// images of the part; then half of the threads add the sum of the other half to theirs, and so on.
+// One block of threads for each o (blockIdx.x) and part (blockIdx.y): of 256, thread t adds up the pixels t, t + 256, … of
+// the images of the part, and then they add up their sums.
 extern "C" __global__ void sum_maps(const real *dy, real *partial, int N, int O, int P)
 {
-    __shared__ real sums[256];
     int o = blockIdx.x, part = blockIdx.y, parts = gridDim.y;
     real sum = 0;
     for (int n = part; n < N; n += parts)
-        for (int p = threadIdx.x; p < P; p += 256)
+        for (int p = threadIdx.x; p < P; p += blockDim.x)
             sum += dy[(n * O + o) * P + p];
-    sums[threadIdx.x] = sum;
-    for (int half = 128; half > 0; half /= 2) {
-        __syncthreads();
-        if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
-    }
-    if (threadIdx.x == 0) partial[part * O + o] = sums[0];
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) partial[part * O + o] = sum;
 }
 
 // Stage two, and all there is to do for a bias of features: rows (R, n)  →  sum (n)

@@ -61,13 +61,14 @@ class OutOfMemory(BackendError, MemoryError):
     Attributes
     ----------
     wanted, free, in_use : int
-        Bytes: of the array, those that are left for all arrays, and those that are taken.
+        Bytes: of the array (0 where nobody says), those that are left for all arrays, and those that are taken.
     """
 
     def __init__(self, wanted, free, in_use, remedy="a smaller batch or network needs less"):
         self.wanted, self.free, self.in_use = wanted, free, in_use
-        super().__init__(f"the GPU is out of memory: another {_mebibytes(wanted)} are wanted, {_mebibytes(free)} are free "
-                         f"and {_mebibytes(in_use)} in use; {remedy}")
+        more = f"another {_mebibytes(wanted)} are" if wanted else "more is"
+        super().__init__(f"the GPU is out of memory: {more} wanted, {_mebibytes(free)} are free and {_mebibytes(in_use)} in "
+                         f"use; {remedy}")
 
 
 def _mebibytes(count):

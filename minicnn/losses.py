@@ -47,10 +47,10 @@ class SoftmaxCrossEntropy:
         backend = backends.name_of(logits)
         if backend is None:
             raise BackendError(f"SoftmaxCrossEntropy: got {type(logits).__name__} as logits, wanted an array")
-        labels = self._check(logits, labels, backend)
         ops = backends.get(backend)
-        labels = ops.asarray(labels)
-        value, p = ops.softmax_cross_entropy(logits, labels)
+        with ops.memory_errors:
+            labels = ops.asarray(self._check(logits, labels, backend))
+            value, p = ops.softmax_cross_entropy(logits, labels)
         self._kept = backend, p, labels
         return value
 

@@ -112,7 +112,7 @@ class Sequential(Layer):
     # --- the two passes -------------------------------------------------------------------------------------------
 
     def _forward(self, ops, x, training):
-        with Advice(self, x.shape, ops.bytes_in_use()) as advice:
+        with Advice(self, x.shape, ops.bytes_in_use() - x.nbytes) as advice:
             for layer, fused in self.passes():
                 x = layer.forward(x, **fused)
         return x, advice
@@ -157,7 +157,8 @@ class Sequential(Layer):
             raise ShapeError(f"predict: batch_size is {batch_size!r}, wanted an int >= 1")
         self._check_input(x)
         ops = backends.get(self.backend)
-        return ops.concatenate([self.infer(x[i:i + batch_size]) for i in range(0, len(x), batch_size)])
+        with Advice(self, x[:batch_size].shape, ops.bytes_in_use(), training=False):
+            return ops.concatenate([self.infer(x[i:i + batch_size]) for i in range(0, len(x), batch_size)])
 
     def output_shape(self, shape):
         for layer in self:

@@ -34,6 +34,11 @@ class _Optimiser:
         for (parameter, state), ops in zip(due, [self._follow(*pair) for pair in due]):
             self._update(ops, parameter, *(state[slot] for slot in self.slots))
 
+    def bytes_to_make(self):
+        """Bytes of the state that is not beside its parameters yet; the next step brings it there."""
+        return sum(p.data.nbytes for p, state in zip(self.parameters, self._state) for slot in self.slots
+                   if backends.name_of(state.get(slot)) != backends.name_of(p.data))
+
     def _follow(self, parameter, state):
         """Make the state where it is missing, and bring it to the backend and dtype of its parameter."""
         backend = backends.name_of(parameter.data)

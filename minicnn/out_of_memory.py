@@ -1,14 +1,16 @@
 """What to say when a batch does not fit into the memory of a GPU."""
 
 import bisect
+import contextlib
 import itertools
 import math
 
+from minicnn import backends
 from minicnn.errors import OutOfMemory
 
 
 class Advice:
-    """As a context: adds to an `OutOfMemory` error of a pass which batch would fit.
+    """As a context: adds to an `OutOfMemory` error of a pass, or of a whole step, which batch would fit.
 
     Parameters
     ----------
@@ -16,13 +18,16 @@ class Advice:
     shape : tuple
         Of the input, (N, …).
     in_use : int
-        Bytes that were in use before the pass, the batch's images among them.
+        Bytes that were in use before, without the batch; those of an inference with it, since there it stays.
     training : bool
         Forward and backward, where every activation waits for the backward pass, or inference, where none does.
+    state : int
+        Bytes that the optimiser is going to make.
     """
 
-    def __init__(self, net, shape, in_use, training=True):
+    def __init__(self, net, shape, in_use, training=True, state=0):
         self._net, self._shape, self._in_use, self._training = net, tuple(shape), in_use, training
+        self._lasting = state + sum(p.data.nbytes for p in net.parameters() if p.grad is None) if training else 0
 
     def __enter__(self):
         return self
@@ -32,13 +37,9 @@ class Advice:
             raise OutOfMemory(error.wanted, error.free, error.in_use, self._remedy(error)) from None
 
     def _remedy(self, error):
-        images, room = self._shape[0], error.free + error.in_use - self._in_use + self._input(self._shape[0])
+        images, room = self._shape[0], error.free + error.in_use - self._in_use
         fits = bisect.bisect_right(range(1, images), room, key=self._needed)
         return f"instead of {images} images at a time, about {fits} would fit" if fits else "not even one image would fit"
-
-    def _input(self, images):
-        """Bytes of a batch itself, which comes and goes in training; to `predict`, it is a part of what is there anyway."""
-        return images * math.prod(self._shape[1:]) * self._net.dtype.itemsize if self._training else 0
 
     def _needed(self, images):
         """Bytes that a pass takes for so many images, at the worst moment."""
@@ -46,7 +47,21 @@ class Advice:
         for layer in self._net.leaves():
             workspaces.append(layer.workspace_bytes(shapes[-1]))
             shapes.append(layer.output_shape(shapes[-1]))
-        sizes = [self._input(images), *(math.prod(shape) * self._net.dtype.itemsize for shape in shapes[1:])]
+        sizes = [math.prod(shape) * self._net.dtype.itemsize for shape in shapes]
+        if not self._training:
+            sizes[0] = 0  # a part of what is there anyway
         largest = max(before + after for before, after in itertools.pairwise(sizes))  # x and y of a layer, or dy and dx
-        gradients = sum(p.data.nbytes for p in self._net.parameters() if p.grad is None)
-        return largest + max(workspaces) + (sum(sizes) + gradients if self._training else 0)
+        return largest + max(workspaces) + self._lasting + (sum(sizes) if self._training else 0)
+
+
+def advised(batches, net, shape, training=True):
+    """Yield the batches of a generator; if the next one does not fit, the error says which would. `shape` is theirs."""
+    ops = backends.get(net.backend)
+    with contextlib.closing(batches):
+        while True:
+            with Advice(net, shape, ops.bytes_in_use(), training):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
+            del batch  # whose memory is free as soon as nobody else holds it

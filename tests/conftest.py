@@ -19,8 +19,19 @@ def pytest_addoption(parser):
     add = parser.addoption
     add("--backend", choices=BACKENDS, help="where tests marked every_backend run: cupy needs a GPU, cuda_on_cpu plays one "
         "(default: numpy, and then cuda_on_cpu)")
-    add("--sanitizer", choices=("address", "undefined", "thread"), help="compile the kernels of cuda_on_cpu for it")
+    add("--sanitizer", choices=("address", "thread"), help="compile the kernels of cuda_on_cpu for it")
     add("--reverse", action="store_true", help="run the threads of those kernels from the last to the first")
+
+
+def pytest_configure(config):
+    """Without a GPU `--backend cupy` ends at once, and says what is missing."""
+    if config.getoption("--backend") == "cupy":
+        from minicnn import BackendError, backends
+
+        try:
+            backends.get("cupy")
+        except BackendError as error:
+            raise pytest.UsageError(error) from None
 
 
 def pytest_generate_tests(metafunc):

@@ -10,7 +10,7 @@ from pathlib import Path
 FILE = Path(__file__).with_suffix(".json")
 MODULES = ("cupy", "cupy.cuda", "cupy.cuda.runtime", "cupy.cuda.memory", "cupy.cuda.cublas")
 CLASSES = ("cupy.ndarray", "cupy.RawModule", "cupy.RawKernel", "cupy.cuda.Device", "cupy.cuda.Stream", "cupy.cuda.Event",
-           "cupy.cuda.MemoryPool", "cupy.cuda.MemoryPointer", "cupy.cuda.PinnedMemoryPointer", "cupy.cuda.PinnedMemoryPool")
+           "cupy.cuda.MemoryPool", "cupy.cuda.MemoryPointer", "cupy.cuda.PinnedMemoryPointer")
 
 
 def names():

@@ -3,6 +3,8 @@
 The suite runs on NumPy. Only `send` and `fetch` know so: a fixture that sets `BACKEND` moves it elsewhere.
 """
 
+import sys
+
 import numpy as np
 
 BACKEND = "numpy"
@@ -23,6 +25,12 @@ def send(array):
 def fetch(array):
     """An array of the backend under test as a NumPy array; a NumPy array, a number or None as it is."""
     return array.get() if hasattr(array, "get") else array
+
+
+def forget_cupy(monkeypatch):
+    """Neither CuPy nor the backend that has imported it is there, until the end of the test."""
+    for name in [name for name in sys.modules if f"{name}.".startswith(("cupy.", "minicnn.backends.cupy."))]:
+        monkeypatch.delitem(sys.modules, name)
 
 
 def normal(*shape, seed=0, dtype=np.float64):

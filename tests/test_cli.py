@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import forget_cupy
 from PIL import Image
 from training_helpers import THIN, TIMES, fails, load_command, process, write_images
 
@@ -184,6 +185,7 @@ def test_data_that_is_missing(command, capsys, tmp_path):
 
 def test_no_gpu(command, capsys, monkeypatch, images):
     """One line that says what is missing; here the package itself is."""
+    forget_cupy(monkeypatch)
     monkeypatch.setitem(sys.modules, "cupy", None)
     fails(command, capsys, 2, "(?i)cupy", "--data", images, "--backend", "cupy")
 

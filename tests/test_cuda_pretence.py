@@ -1,5 +1,6 @@
 """CUDA on the CPU: its beginning and its end, and what is compiled and kept."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cuda_helpers import device, run
+from helpers import forget_cupy
 
 import minicnn
 from minicnn import BackendError, Conv2d, cuda_on_cpu
@@ -19,9 +21,10 @@ ROOT = Path(minicnn.__file__).parents[1]
 needs_gcc = pytest.mark.skipif(not shutil.which("g++"), reason="no g++, which compiles CUDA kernels for the CPU")
 
 def python(code, **environment):
-    """What a new interpreter prints, in the folder of the repository."""
+    """What a new interpreter prints that finds this minicnn."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=100,
-                          env=os.environ | {"PYTHONPATH": str(ROOT)} | environment)
+                          env=os.environ | {"PYTHONPATH": path} | environment)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout.split()
 
@@ -49,7 +52,9 @@ def test_within_it_cupy_is_the_stand_in_and_a_second_time_is_refused():
 
 
 @needs_gcc
-def test_afterwards_everything_is_as_before():
+def test_afterwards_everything_is_as_before(monkeypatch):
+    forget_cupy(monkeypatch)
+    monkeypatch.setitem(sys.modules, "cupy", None)  # not installed
     before = {name: module for name, module in sys.modules.items() if "cupy" in name}
     with cuda_on_cpu.pretend() as pretence:
         assert Conv2d(2, 3, 3).to("cupy").backend == "cupy"
@@ -60,11 +65,42 @@ def test_afterwards_everything_is_as_before():
         Conv2d(2, 3, 3).to("cupy")
 
 
-def test_a_cupy_that_is_in_use_is_left_alone(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cupy", sys)
-    with pytest.raises(BackendError, match="CuPy is imported already"):
-        cuda_on_cpu.pretend()
-    assert sys.modules["cupy"] is sys
+ANOTHER_CUPY = """
+import sys
+import cupy, cupy.cuda
+from minicnn import backends
+theirs = cupy, cupy.cuda
+try:
+    backends.get("cupy")            # whether there is a GPU or not
+except Exception as error:
+    print(type(error).__name__)
+ours = sys.modules.get("minicnn.backends.cupy")
+for turn in range(2):
+    with cuda_on_cpu.pretend():
+        import cupy
+        y = Conv2d(2, 3, 3, seed=0).to("cupy")(cupy.asarray(np.ones((1, 2, 4, 4), np.float32)))
+        print(type(y) is cupy.ndarray, cupy is theirs[0], "cupy.own" in sys.modules)
+    import cupy
+    print((cupy, cupy.cuda) == theirs, sys.modules.get("minicnn.backends.cupy") is ours)
+"""
+
+
+@needs_gcc
+def test_a_cupy_that_is_imported_is_put_aside_and_comes_back(tmp_path):
+    """Without a GPU, the question for one imports it; with one, it is in use."""
+    (tmp_path / "cupy" / "cuda").mkdir(parents=True)
+    (tmp_path / "cupy" / "own.py").touch()
+    (tmp_path / "cupy" / "__init__.py").write_text("import cupy.cuda, cupy.own\n__version__ = '14.2.0'\n")
+    (tmp_path / "cupy" / "cuda" / "__init__.py").write_text("class runtime:\n    driverGetVersion = lambda: 0\n")
+    said = python(STEP.partition("with")[0] + ANOTHER_CUPY, PYTHONPATH=f"{ROOT}{os.pathsep}{tmp_path}")
+    assert said == ["BackendError", *["True", "False", "False", "True", "True"] * 2]
+
+
+@needs_gcc
+@pytest.mark.skipif(importlib.util.find_spec("cupy") is None, reason="CuPy is not installed")
+def test_the_real_cupy_is_put_aside_and_comes_back():
+    said = python(STEP.partition("with")[0] + ANOTHER_CUPY)
+    assert said[-10:] == ["True", "False", "False", "True", "True"] * 2
 
 
 @pytest.mark.parametrize("wrong", [{"order": "sideways"}, {"sanitizer": "leak"}, {"order": None}])

@@ -7,6 +7,8 @@ import pytest
 from helpers import TOLERANCE, assert_close, check_layer, fetch, fill, integers, normal, send
 from oracles import convolution, convolution_backward
 from test_conv import CASES, build, product_a_tap, product_a_tap_backward
+from test_network import both_ways, rectified
+from test_network import images as network_images
 
 from minicnn import Conv2d, ReLU, Sequential, backends, gradcheck, trace
 from minicnn.errors import BackendError, ShapeError
@@ -167,30 +169,24 @@ def test_bias_gradient_is_the_sum_over_images_and_pixels(shape):
         assert_close(sum_over_pixels(send(dy)), dy.astype(np.float64).sum((0, 2, 3)), TOLERANCE[dtype])
 
 
-# --- memory ---
-
-
 @each_algorithm
-@pytest.mark.parametrize("shape, out, kernel, stride", [((16, 8, 15, 15), 9, 3, 1), ((9, 5, 30, 25), 20, 5, 2)], ids=str)
-def test_workspace_is_what_backward_takes(algorithm, shape, out, kernel, stride, monkeypatch):
-    import cupy
+def test_a_network_rectifies_as_it_convolves_and_nothing_changes(algorithm, monkeypatch):
+    from minicnn.backends.cupy import conv_im2col
 
-    from minicnn.backends.cupy import conv, conv_im2col
+    def make():
+        net = rectified("auto")
+        for layer in (net.conv, net.conv2, net.inner.conv):
+            by(algorithm, layer)
+        return net
 
-    monkeypatch.setattr(conv_im2col, "PIECE_BYTES", 300_000)
-    window = Window.make(kernel, stride, 1)
-    x, w = (send(normal(*size, dtype=np.float32)) for size in (shape, (out, shape[1], kernel, kernel)))
-    dy = send(normal(shape[0], out, *window.output_size(shape[2:]), dtype=np.float32))
-    pool, said = cupy.get_default_memory_pool(), conv.conv2d_workspace(shape, out, window, 4, algorithm=algorithm)
-    for share, enough in ((1, True), (0.85, False)) if said else ((1, True),):
-        pool.set_limit(pool.used_bytes() + x.nbytes + w.nbytes + int(share * said) + 3000)  # dx and dw are as x and w
-        try:
-            conv.conv2d_backward(dy, x, w, window, has_bias=False, algorithm=algorithm)
-            assert enough
-        except MemoryError:
-            assert not enough
-        finally:
-            pool.set_limit(0)
+    monkeypatch.setattr(conv_im2col, "PIECE_BYTES", 2000)
+    as_one, one_by_one = both_ways(make, network_images())
+    assert (as_one[0] == 0).any() and (as_one[0] >= 0).all()
+    for one, other in zip(as_one, one_by_one, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+# --- memory ---
 
 
 def test_columns_of_alexnet_at_batch_128_stay_within_the_budget():

@@ -4,6 +4,7 @@ import sys
 import types
 
 import pytest
+from helpers import forget_cupy
 
 from minicnn import BackendError, Linear, backends, cuda_on_cpu
 
@@ -11,8 +12,7 @@ from minicnn import BackendError, Linear, backends, cuda_on_cpu
 @pytest.fixture(autouse=True)
 def nothing_imported(monkeypatch):
     """Neither CuPy nor the backend that has imported it; all is as before afterwards."""
-    for name in [name for name in sys.modules if f"{name}.".startswith(("cupy.", "minicnn.backends.cupy."))]:
-        monkeypatch.delitem(sys.modules, name)
+    forget_cupy(monkeypatch)
 
 
 class CUDARuntimeError(RuntimeError):
@@ -94,6 +94,21 @@ def test_without_a_compiler(error, monkeypatch):
     assert "compile and run" in message() and str(error).partition("\n")[0] in message()
 
 
+def test_with_a_cublas_that_loads_and_does_not_work(monkeypatch):
+    """Its own libraries may be missing, or its workspace find no memory."""
+    class Numbers:
+        __matmul__ = raising(RuntimeError("CUBLAS_STATUS_NOT_INITIALIZED"))
+
+        def sum(self):
+            return 1.0
+
+        def reshape(self, *shape):
+            return self
+
+    fake_cupy(monkeypatch, arange=lambda *args, **kwargs: Numbers())
+    assert "cuBLAS, and a product of two matrices fails (CUBLAS_STATUS_NOT_INITIALIZED" in message()
+
+
 def test_nothing_has_moved_when_something_is_missing(monkeypatch):
     fake_cupy(monkeypatch, driver=0)
     layer = Linear(2, 3)
@@ -115,4 +130,4 @@ def test_a_gpu_is_probed_once_and_a_missing_one_each_time(monkeypatch):
         monkeypatch.setattr(cupy, "arange", lambda *args, **kwargs: asked.append(args) or arange(*args, **kwargs))
         for _ in range(3):
             assert backends.get("cupy") is ops
-        assert len(asked) == 1
+        assert len(asked) == 2

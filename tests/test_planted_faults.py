@@ -205,7 +205,7 @@ with cuda_on_cpu.pretend(sanitizer={sanitizer!r}):
     import cupy
     module = cupy.RawModule(code='#line 1 "{file}.cu"\\n' + open({path!r}).read())
     for name, grid, shared, *numbers in {launches!r}:
-        arrays = cupy.ones(32, "float32"), cupy.zeros(64 if name == "is_right" else 32, "float32")
+        arrays = cupy.ones(32, "float32"), cupy.zeros(9600 if name == "is_right" else 32, "float32")
         numbers = [np.int32(n) if n is not None else cupy.zeros(1, "int32") for n in numbers]
         print("###", name, file=sys.stderr, flush=True)
         kernel = module.get_function(name)
@@ -251,7 +251,7 @@ def test_thread_sanitizer_finds_races_that_one_thread_after_the_other_hides():
     y = device(np.zeros(32))
     kernel("races", "scatters")((1,), (32,), (y,))
     np.testing.assert_array_equal(y.get()[:4], 8)  # the right sums: nothing is to be seen without the sanitizer
-    launches = [("is_right", 2, 0, None), *((name, 2, 0) for name in names)]
+    launches = [("is_right", 300, 0, None), *((name, 2, 0) for name in names)]
     check_reports("races", reports("thread", "races", launches), dict.fromkeys(names, "data race"))
 
 

@@ -22,7 +22,6 @@ _FLAGS = ("-std=c++17", "-g1", "-fPIC", "-shared", "-fvisibility=hidden", "-ffp-
 _VARIANTS = {
     "plain": ("-O2",),
     "address": ("-O1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fsanitize-recover=address"),
-    "undefined": ("-O1", "-fsanitize=undefined"),
     "thread": ("-O1", "-fno-omit-frame-pointer", "-fsanitize=thread"),
     # the calls of -fsanitize=thread come to include/record.h: without the libraries that would take them
     "record": ("-O1", "-DCUDA_ON_CPU_RECORD", "-fsanitize=thread", "-nodefaultlibs", "-lm", "-lc", "-lgcc"),

@@ -25,7 +25,7 @@ class Module:
     ----------
     text : str
     variant : str
-        What to compile it for: "plain", a sanitizer ("address", "undefined", "thread"), or "record".
+        What to compile it for: "plain", a sanitizer ("address", "thread"), or "record".
     """
 
     def __init__(self, text, variant="plain"):

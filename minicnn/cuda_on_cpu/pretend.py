@@ -7,28 +7,31 @@ from minicnn import backends
 from minicnn.cuda_on_cpu import settings, stand_in
 from minicnn.errors import BackendError
 
-_SANITIZERS = (None, "address", "undefined", "thread")
+_SANITIZERS = (None, "address", "thread")
 _ORDERS = ("forward", "reverse")
-_in_force = []
 _NAMES = ("cupy", "minicnn.backends.cupy")  # whose modules change: CuPy's, and those that have imported it
+_stand_ins = []  # for CuPy itself, all that were ever made
 
 
 def pretend(order="forward", sanitizer=None):
     """Let this process take the CPU for a GPU: `import cupy` gives the stand-in, and `layer.to("cupy")` works.
 
-    Until `stop()` of what is returned is called, or to the end of a `with`, or of the process.
+    Until `stop()` of what is returned is called, or to the end of a `with`, or of the process. A CuPy that is imported
+    already is put aside meanwhile, whether there is a GPU for it or not; then it is there again as it was. Its arrays, and
+    layers that were moved to a real GPU, are of no use in between.
 
     Parameters
     ----------
     order : "forward" or "reverse"
         Which thread and which block of a kernel comes first. Results must not depend on it.
-    sanitizer : None, "address", "undefined" or "thread"
-        Compile the kernels for it; see `minicnn.cuda_on_cpu`.
+    sanitizer : None, "address" or "thread"
+        Compile the kernels for AddressSanitizer and UndefinedBehaviorSanitizer, or for ThreadSanitizer, whose library must
+        be loaded before Python (LD_PRELOAD). For tests.
 
     Raises
     ------
     BackendError
-        CuPy itself is imported already.
+        Something else is asked for than there is, or it is in force already.
 
     Examples
     --------
@@ -43,23 +46,22 @@ def pretend(order="forward", sanitizer=None):
     if order not in _ORDERS or sanitizer not in _SANITIZERS:
         raise BackendError(f"got order {order!r} and sanitizer {sanitizer!r}, wanted one of {', '.join(_ORDERS)} and one of "
                            f"{', '.join(map(str, _SANITIZERS))}")
-    if "cupy" in sys.modules:
-        what = "cuda_on_cpu.pretend() is in force" if _in_force else "CuPy is imported"
-        raise BackendError(f"{what} already: one of them has to do, in one process at one time")
+    if sys.modules.get("cupy") in _stand_ins:
+        raise BackendError("cuda_on_cpu.pretend() is in force already: once at a time is enough")
     return _Pretence(order == "reverse", sanitizer)
 
 
 class _Pretence:
+    """What `pretend` returns."""
+
     def __init__(self, reverse, sanitizer):
         settings.reverse, settings.sanitizer = reverse, sanitizer
         self._modules = _modules(sanitizer)
         self._aside = _exchange(self._modules)
-        _in_force.append(self)
 
     def stop(self):
-        """Put everything back: CuPy is again what it was, installed or not."""
-        if self in _in_force:
-            _in_force.remove(self)
+        """Put everything back: CuPy is again what it was, imported, installed or neither."""
+        if sys.modules.get("cupy") is self._modules["cupy"]:
             self._modules.update(_exchange(self._aside))
             settings.reverse, settings.sanitizer = False, None
 
@@ -73,7 +75,9 @@ class _Pretence:
 @functools.cache
 def _modules(sanitizer):
     """What `sys.modules` holds under the pretence. It stays for the next one, with the kernels that are compiled."""
-    return stand_in.modules()
+    made = stand_in.modules()
+    _stand_ins.append(made["cupy"])
+    return made
 
 
 def _exchange(modules):

@@ -114,6 +114,12 @@ class Batches:
     def __len__(self):
         return -(-len(self.dataset) // self.batch_size)
 
+    @property
+    def shape(self):
+        """That of the images of a whole batch, (N, 3, crop, crop), all views counted."""
+        views = 10 if self.views == "ten" else 1
+        return min(self.batch_size, len(self.dataset)) * views, 3, self.crop, self.crop
+
     def epoch(self, epoch=0, start=0):
         """A generator of the epoch's batches from number `start` on, while threads make the next ones.
 

@@ -66,7 +66,9 @@ class Layer:
         """
         self._kept = None  # of an earlier forward: if this one fails, no backward can follow
         self._check_input(x)
-        y, kept = self._forward(backends.get(self.backend), x, self.training, **fused)
+        ops = backends.get(self.backend)
+        with ops.memory_errors:  # those of the layer's own arithmetic
+            y, kept = self._forward(ops, x, self.training, **fused)
         self._kept = kept, tuple(y.shape)
         return y
 
@@ -93,9 +95,11 @@ class Layer:
         if self._check_array(dy, "gradient") != shape:
             raise ShapeError(f"{self}: got a gradient of shape {tuple(dy.shape)}, wanted that of the output, {shape}")
         self._kept = None
-        dx, gradients = self._backward(backends.get(self.backend), dy, kept, need_dx)
-        for name, gradient in gradients.items():
-            self._parameters[name].accumulate(gradient)
+        ops = backends.get(self.backend)
+        with ops.memory_errors:
+            dx, gradients = self._backward(ops, dy, kept, need_dx)
+            for name, gradient in gradients.items():
+                self._parameters[name].accumulate(gradient)
         return dx if need_dx else None
 
     def leaves(self):
@@ -109,7 +113,9 @@ class Layer:
     def infer(self, x, **fused):
         """The output in evaluation mode, with nothing kept and nothing changed; what `Sequential.predict` runs."""
         self._check_input(x)
-        return self._infer(backends.get(self.backend), x, **fused)
+        ops = backends.get(self.backend)
+        with ops.memory_errors:
+            return self._infer(ops, x, **fused)
 
     def _infer(self, ops, x, **fused):
         return self._forward(ops, x, False, **fused)[0]

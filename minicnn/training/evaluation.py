@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 
 from minicnn import backends
+from minicnn.out_of_memory import advised
 
 
 @dataclasses.dataclass
@@ -108,7 +109,8 @@ def predictions(net, batches):
     [(10, (10, 12)), (10, (10, 12)), (4, (4, 12))]
     """
     backend = backends.get(net.backend)
-    with contextlib.closing(batches.epoch()) as epoch:
+    made = batches.epoch()
+    with contextlib.closing(advised(made, net, batches.shape, training=False)) as epoch:
         for batch in epoch:
             probabilities = softmax(backend.to_numpy(net.predict(backend.asarray(batch.images))))
             yield batch, probabilities.reshape(len(batch.labels), -1, probabilities.shape[-1]).mean(axis=1)

@@ -25,7 +25,7 @@ class FirstBatches:
 
     def __init__(self, batches, count):
         self._batches, self._count = batches, min(count, len(batches))
-        self.dataset, self.statistics = batches.dataset, batches.statistics
+        self.dataset, self.statistics, self.shape = batches.dataset, batches.statistics, batches.shape
 
     def __len__(self):
         return self._count

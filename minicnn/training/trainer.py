@@ -9,6 +9,7 @@ import time
 from minicnn import backends
 from minicnn.errors import DataError, FileError, MinicnnError
 from minicnn.losses import SoftmaxCrossEntropy
+from minicnn.out_of_memory import Advice, advised
 from minicnn.training.evaluation import Sums, evaluate
 from minicnn.training.progress import Silent
 from minicnn.training.stopping import Interrupted, StopRequest
@@ -134,7 +135,8 @@ class Trainer:
         self.net.train()
         self._show(self.progress.begin, self.epoch, self.position)
         clock = Clock()
-        with contextlib.closing(self.batches.epoch(self.epoch, self.position)) as batches:
+        made = self.batches.epoch(self.epoch, self.position)
+        with contextlib.closing(advised(made, self.net, self.batches.shape)) as batches:
             for batch in batches:
                 waited = clock.lap()
                 self._step(batch)
@@ -160,15 +162,22 @@ class Trainer:
         """
         backend = backends.get(self.net.backend)
         self.optimiser.zero_grad()
-        logits = self.net.forward(backend.asarray(batch.images))
-        loss = self.loss(logits, batch.labels)
-        self.net.backward(self.loss.backward(), need_dx=False)
-        loss, logits = float(loss), backend.to_numpy(logits)
-        if not math.isfinite(loss):
-            raise Diverged(f"the loss is {loss} at epoch {self.epoch + 1}, batch {self.position + 1}: stopped before "
-                           f"the weights change. A smaller --lr helps most often. {self._where_saved()}")
-        self.optimiser.step()
+        with self._advice(backend, batch.images):
+            logits = self.net.forward(backend.asarray(batch.images))
+            loss = self.loss(logits, batch.labels)
+            self.net.backward(self.loss.backward(), need_dx=False)
+            loss, logits = float(loss), backend.to_numpy(logits)
+            if not math.isfinite(loss):
+                raise Diverged(f"the loss is {loss} at epoch {self.epoch + 1}, batch {self.position + 1}: stopped before "
+                               f"the weights change. A smaller --lr helps most often. {self._where_saved()}")
+            self.optimiser.step()
         self.sums.add(loss, logits, batch.labels)
+
+    def _advice(self, backend, images):
+        """Which batch would fit, if this one does not."""
+        is_there = backends.name_of(images) == self.net.backend
+        return Advice(self.net, images.shape, backend.bytes_in_use() - is_there * images.nbytes,
+                      state=self.optimiser.bytes_to_make())
 
     def _finish_epoch(self, measured, seconds):
         """Write down the epoch, drop the learning rate when its time has come, and save."""

@@ -2,6 +2,7 @@
 
 from minicnn.backends.cupy.arrays import empty
 from minicnn.backends.cupy.kernels import BLOCK, geometry, launch, launch_blocks
+from minicnn.backends.cupy.relu import rectify
 
 
 def refusal(window):
@@ -14,9 +15,11 @@ def workspace(shape, channels_out, window, itemsize, groups):
     return 0
 
 
-def forward(x, w, b, y, window, groups):
-    """y (N, O, OH, OW) ← x (N, C, H, W) ⋆ w (O, C/groups, KH, KW) + b (O,)."""
+def forward(x, w, b, y, window, groups, rectified):
+    """y (N, O, OH, OW) ← x (N, C, H, W) ⋆ w (O, C/groups, KH, KW) + b (O,); its positive part if `rectified`."""
     launch("conv_direct", "direct_forward", y.size, x, w, b, y, *_sizes(x, w, window, groups))
+    if rectified:
+        rectify(y)
 
 
 def backward(dy, x, w, dx, window, groups):

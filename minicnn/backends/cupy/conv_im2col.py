@@ -7,7 +7,8 @@ With the weights of a group as a matrix W (O, K), K = C·KH·KW, and the columns
 
 A piece is as many images as `PIECE_BYTES` hold, or a band of rows of one large image, whatever the batch: AlexNet's columns
 of 128 images would be 2.1 GiB. Each product is one GEMM of two-dimensional arrays, for which nothing is copied: a transposed
-matrix is a flag for cuBLAS. In it the images of a piece lie behind each other, (O, N, OH, OW); adding the bias turns them.
+matrix is a flag for cuBLAS. In it the images of a piece lie behind each other, (O, N, OH, OW); adding the bias turns them,
+and rectifies what a ReLU would read and write again.
 
 Chellapilla, Puri, Simard 2006, "High performance convolutional neural networks for document processing".
 """
@@ -66,11 +67,12 @@ class _Pieces:
         return (buffer[:count * windows].reshape(count, windows)
                 for buffer, count in ((self._taps, self.taps), (self._maps, self.maps)))
 
-    def turn(self, kernel, *arrays, piece):
+    def turn(self, kernel, *arguments, piece):
         """Run a kernel that turns maps of a piece into maps of images, or back."""
         start, stop, top, bottom = piece
         threads = (stop - start) * self.maps * (bottom - top) * self.columns
-        launch("conv_im2col", kernel, threads, *arrays, stop - start, self.maps, bottom - top, top, self.rows, self.columns)
+        launch("conv_im2col", kernel, threads, *arguments, stop - start, self.maps, bottom - top, top, self.rows,
+               self.columns)
 
     def of_groups(self, *arrays):
         """For each group, its share of the rows of each array."""
@@ -78,8 +80,8 @@ class _Pieces:
             yield tuple(array[g * len(array) // self.groups:(g + 1) * len(array) // self.groups] for array in arrays)
 
 
-def forward(x, w, b, y, window, groups):
-    """y (N, O, OH, OW) ← x (N, C, H, W) ⋆ w (O, C/groups, KH, KW) + b (O,)."""
+def forward(x, w, b, y, window, groups, rectified):
+    """y (N, O, OH, OW) ← x (N, C, H, W) ⋆ w (O, C/groups, KH, KW) + b (O,); its positive part if `rectified`."""
     pieces, matrix = _Pieces(x, w, window, groups), w.reshape(len(w), -1)
     for piece in pieces:
         start, stop, *rows = piece
@@ -87,7 +89,7 @@ def forward(x, w, b, y, window, groups):
         gather(x[start:stop], cols, window, *rows)
         for weights, columns, out in pieces.of_groups(matrix, cols, product):
             cupy.matmul(weights, columns, out=out)
-        pieces.turn("by_image", product, b, y[start:stop], piece=piece)
+        pieces.turn("by_image", product, b, y[start:stop], rectified, piece=piece)
 
 
 def backward(dy, x, w, dx, window, groups):

@@ -4,6 +4,7 @@ import math
 
 from minicnn.backends.cupy.arrays import empty
 from minicnn.backends.cupy.kernels import BLOCK, geometry, launch_blocks
+from minicnn.backends.cupy.relu import rectify
 from minicnn.backends.cupy.sums import sum_over_rows
 
 ROWS, COLUMNS, DEPTH = 64, 128, 16  # of a tile, as in the kernels
@@ -36,12 +37,14 @@ def _tiles(numbers, size):
     return -(-numbers // size)
 
 
-def forward(x, w, b, y, window, groups):
-    """y (N, O, OH, OW) ← x (N, C, H, W) ⋆ w (O, C/groups, KH, KW) + b (O,)."""
+def forward(x, w, b, y, window, groups, rectified):
+    """y (N, O, OH, OW) ← x (N, C, H, W) ⋆ w (O, C/groups, KH, KW) + b (O,); its positive part if `rectified`."""
     n, o, oh, ow = y.shape
     grid = _tiles(n * oh * ow, COLUMNS), _tiles(o // groups, ROWS), groups
     launch_blocks("conv_implicit", "implicit_forward", grid, (BLOCK,), x, w, b, y, n, x.shape[1], o,
                   *geometry(window, x.shape[2:]))
+    if rectified:
+        rectify(y)
 
 
 def backward(dy, x, w, dx, window, groups):

@@ -24,6 +24,7 @@ TYPES = {"float": "float32", "double": "float64", "bool": "bool", "signed char":
          "short": "int16", "unsigned short": "uint16", "int": "int32", "unsigned": "uint32", "unsigned int": "uint32",
          "long long": "int64", "unsigned long long": "uint64"}
 REAL = {"float32": "float", "float64": "double"}
+_NAMES_OF_REAL = {np.dtype(name): name for name in REAL}
 
 
 def launch(file, kernel, threads, *args):
@@ -57,8 +58,8 @@ def launch_blocks(file, kernel, grid, block, *args, shared_bytes=0):
         raise BackendError(f"{kernel}: got {len(args)} arguments, wanted {len(parameters)}: "
                            f"{', '.join(name for _, _, name in parameters)}")
     real = _real(kernel, parameters, args)
-    converted = tuple(_converted(kernel, *parameter, real, arg) for parameter, arg in zip(parameters, args))
-    _function(file, kernel, real, cupy.cuda.runtime.getDevice())(grid, block, converted, shared_mem=shared_bytes)
+    converted = [_converted(kernel, *wanted, arg) for wanted, arg in zip(_wanted(file, kernel, real), args)]
+    _function(file, kernel, real, cupy.cuda.runtime.getDevice())(grid, block, tuple(converted), shared_mem=shared_bytes)
 
 
 def geometry(window, size):
@@ -66,8 +67,15 @@ def geometry(window, size):
 
     PH and PW are the padding above and on the left; what lies beyond on the other sides follows from OH and OW.
     """
-    return (*size, *window.output_size(size), *window.kernel, *window.stride, window.rows.before, window.columns.before,
-            *window.dilation)
+    return _geometry(window, *size)
+
+
+@functools.lru_cache
+def _geometry(window, height, width):
+    """As the GPU has to have them, once for each layer; what is too large for it, the launch refuses."""
+    sizes = (height, width, *window.output_size((height, width)), *window.kernel, *window.stride, window.rows.before,
+             window.columns.before, *window.dilation)
+    return tuple(size if size > LIMIT else np.int32(size) for size in sizes)
 
 
 # --- arguments ----------------------------------------------------------------------------------------------------
@@ -77,24 +85,32 @@ def _real(kernel, parameters, args):
     """What `real` is: "float32" or "float64", from the first array declared so."""
     for (type_, is_pointer, name), arg in zip(parameters, args):
         if type_ == "real" and is_pointer:
-            if str(getattr(arg, "dtype", None)) not in REAL:
+            if getattr(arg, "dtype", None) not in _NAMES_OF_REAL:
                 raise BackendError(f"{kernel}: {name} is {_short(arg)}, wanted an array of float32 or float64")
-            return str(arg.dtype)
+            return _NAMES_OF_REAL[arg.dtype]
     raise BackendError(f"{kernel} declares no array of real")
 
 
-def _converted(kernel, type_, is_pointer, name, real, arg):
+@functools.cache
+def _wanted(file, kernel, real):
+    """[(name, is it a pointer, dtype), …]: found once, since a step of training launches hundreds of kernels."""
+    return [(name, is_pointer, np.dtype(real if type_ == "real" else TYPES[type_]))
+            for type_, is_pointer, name in _parameters(file, kernel)]
+
+
+def _converted(kernel, name, is_pointer, dtype, arg):
     """The argument as CuPy has to have it."""
-    dtype = real if type_ == "real" else TYPES[type_]
     if is_pointer:
         if not isinstance(arg, cupy.ndarray) or arg.dtype != dtype or not arg.flags.c_contiguous:
             raise BackendError(f"{kernel}: {name} is {_short(arg)}, wanted a C-contiguous CuPy array of {dtype}")
         _check_size(kernel, arg.size)
         return arg
-    if isinstance(arg, float) and not np.issubdtype(dtype, np.floating):
+    if type(arg) is dtype.type:
+        return arg
+    if isinstance(arg, float) and dtype.kind != "f":
         raise BackendError(f"{kernel}: {name} is {arg!r}, wanted {dtype}")
     try:
-        return np.dtype(dtype).type(arg)
+        return dtype.type(arg)
     except (OverflowError, TypeError, ValueError):
         raise BackendError(f"{kernel}: {name} is {_short(arg)}, wanted {dtype}") from None
 

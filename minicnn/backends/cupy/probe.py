@@ -11,8 +11,8 @@ INSTALL = "pip install 'cupy-cuda12x[ctk]' (or cupy-cuda13x, if the driver is fo
 def require_usable():
     """Raise BackendError with the first thing that is missing: CuPy, a driver, a GPU, cuBLAS, a compiler.
 
-    CuPy imports without a driver, and counts devices without the libraries that every call needs: so the last question is a
-    sum, which is compiled and run.
+    CuPy imports without a driver, and counts devices without the libraries that every call needs: so the last questions are
+    a sum, which is compiled and run, and a product, for which cuBLAS takes its workspace while there is room for it.
     """
     cupy = _import()
     if cupy.cuda.runtime.driverGetVersion() == 0:  # CuPy itself would call the driver too old
@@ -24,6 +24,7 @@ def require_usable():
     _attempt(cupy, "cuBLAS, which cannot be loaded", lambda: cupy.cuda.cublas.getVersion)
     _attempt(cupy, "to compile and run a kernel, and a sum of two numbers fails",
              lambda: float(cupy.arange(2, dtype="float32").sum()))
+    _attempt(cupy, "cuBLAS, and a product of two matrices fails", lambda: _square(cupy.arange(4, dtype="float32")))
 
 
 def describe():
@@ -34,6 +35,11 @@ def describe():
     properties, driver = runtime.getDeviceProperties(runtime.getDevice()), runtime.driverGetVersion()  # 12080 for 12.8
     return (f"{properties['name'].decode()}, {properties['totalGlobalMem'] / 2**30:.1f} GiB, CuPy {cupy.__version__}, "
             f"driver for CUDA {driver // 1000}.{driver % 1000 // 10}")
+
+
+def _square(numbers):
+    matrix = numbers.reshape(2, 2)
+    return matrix @ matrix
 
 
 def _import():

@@ -14,6 +14,11 @@ def relu(x):
     return y
 
 
+def rectify(y):
+    """y ← max(y, 0), in place."""
+    launch("relu", "relu_forward", y.size, y, y, y.size)
+
+
 def relu_backward(dy, y):
     """dx = dy where y > 0, else 0: at y = 0 the derivative is taken as 0."""
     dy = cupy.ascontiguousarray(dy)

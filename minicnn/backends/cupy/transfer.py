@@ -15,6 +15,8 @@ import cupy
 import numpy as np
 
 from minicnn.backends.cupy.arrays import empty
+from minicnn.backends.cupy.memory import memory_errors
+from minicnn.errors import BackendError
 
 HELD = 2  # batches whose bytes are held without asking whether they have been used; the host runs no further ahead
 
@@ -22,7 +24,12 @@ HELD = 2  # batches whose bytes are held without asking whether they have been u
 def pinned(shape, dtype):
     """An uninitialised NumPy array in page-locked memory, which CuPy's pool keeps for the next one."""
     count = math.prod(shape)
-    memory = cupy.cuda.alloc_pinned_memory(count * np.dtype(dtype).itemsize)
+    size = count * np.dtype(dtype).itemsize
+    try:
+        memory = cupy.cuda.alloc_pinned_memory(size)
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise BackendError(f"the system has no {size / 2**20:,.1f} MiB of page-locked memory, through which a batch goes to "
+                           f"the GPU ({error}): a smaller batch needs less") from error
     return np.frombuffer(memory, dtype, count).reshape(shape)
 
 
@@ -58,6 +65,7 @@ def _copies(device):
     return cupy.cuda.Stream(non_blocking=True)
 
 
+@memory_errors
 def _send_next(batches, stream):
     """Begin to copy the next batch: (batch, its pixels on the GPU, event of their arrival) or None, and an error or None.
 

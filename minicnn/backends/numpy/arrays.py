@@ -1,9 +1,12 @@
 """Making, converting and moving arrays."""
 
+import contextlib
+
 import numpy as np
 
 from minicnn.buffers import BufferPool
 
+memory_errors = contextlib.nullcontext()  # NumPy's own say it all
 _pool = BufferPool()
 
 

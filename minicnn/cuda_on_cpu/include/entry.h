@@ -53,8 +53,6 @@ template <auto kernel> CUDA_ON_CPU_QUIET void call_with(void** cells) { call(ker
 
 CUDA_ON_CPU_QUIET static void run_block()
 {
-    if (!sanitizers::has_room(thread_count))
-        report("more than 8000 threads in a launch: too many for ThreadSanitizer; launch fewer");
     for (next_thread = 0; next_thread < thread_count && !error[0];)
         if (Stack* stack = idle_stack()) resume(stack);
     while (!error[0] && open()) {}

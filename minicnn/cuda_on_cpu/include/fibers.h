@@ -1,7 +1,7 @@
 // Stacks that can be left in the midst of a function and entered again later.
 //
 // ucontext makes a stack; its swapcontext asks the operating system to exchange signal masks each time, which takes ten
-// times as long as the rest, so that the compiler's own jump buffers do the switching. Sanitizers know swapcontext only.
+// times as long as the rest, so that the compiler's own jump buffers do the switching.
 #pragma once
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -11,14 +11,12 @@
 namespace cuda_on_cpu {
 constexpr size_t STACK_BYTES = 256 << 10, GUARD_BYTES = 64 << 10;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-struct Place { ucontext_t context; };
-
-CUDA_ON_CPU_QUIET static void switch_stacks(Place& from, Place& to) { swapcontext(&from.context, &to.context); }
-#else
 struct Place { void* registers[5]; ucontext_t* begin; };  // where a stack was left; `begin` if it was never entered
 
-[[noreturn]] CUDA_ON_CPU_QUIET static void jump(Place& to)
+// AddressSanitizer takes a jump for the end of a function, and would forget what it knows of the stack.
+#define CUDA_ON_CPU_JUMPS CUDA_ON_CPU_QUIET __attribute__((no_sanitize("address", "undefined")))
+
+[[noreturn]] CUDA_ON_CPU_JUMPS static void jump(Place& to)
 {
     if (ucontext_t* begin = to.begin) {
         to.begin = nullptr;
@@ -26,11 +24,10 @@ struct Place { void* registers[5]; ucontext_t* begin; };  // where a stack was l
     }
     __builtin_longjmp(to.registers, 1);
 }
-CUDA_ON_CPU_QUIET static void switch_stacks(Place& from, Place& to)
+CUDA_ON_CPU_JUMPS static void switch_stacks(Place& from, Place& to)
 {
     if (!__builtin_setjmp(from.registers)) jump(to);
 }
-#endif
 
 struct Stack { Place place; ucontext_t start; char* memory; int thread; };
 
@@ -44,11 +41,7 @@ static void begin_anew(Stack* stack, void (*body)())
     context->uc_stack.ss_size = STACK_BYTES;
     context->uc_link = nullptr;
     makecontext(context, body, 0);
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    stack->place.context = stack->start;
-#else
     stack->place.begin = context;
-#endif
 }
 
 // Null if there is no memory.

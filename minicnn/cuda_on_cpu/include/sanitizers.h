@@ -13,7 +13,6 @@ extern "C" void __asan_unpoison_memory_region(void const volatile*, size_t);
 extern "C" {
 void* __tsan_get_current_fiber(void);
 void* __tsan_create_fiber(unsigned);
-void __tsan_destroy_fiber(void*);
 void __tsan_switch_to_fiber(void*, unsigned);
 void __tsan_acquire(void*);
 void __tsan_release(void*);
@@ -31,17 +30,24 @@ constexpr bool WATCH_BOUNDS = false;
 #if defined(CUDA_ON_CPU_RACES)
 constexpr bool WATCH_RACES = true;
 constexpr unsigned NO_ORDER = 1;          // switching from fiber to fiber orders nothing
-constexpr int MOST_FIBERS = 8000;         // ThreadSanitizer dies of more than 8128
-static void *launcher, *fibers[MOST_FIBERS];
-static int fiber_count;
-static char shared_memory, end_of_thread, barriers[MOST_FIBERS][2 * 33];  // of each block its own: blocks do not wait for each other
+constexpr int MOST_FIBERS = 1024;         // a launch of more threads uses some again, and misses races between those
+inline CUDA_ON_CPU_EXPORT void* fibers[MOST_FIBERS];  // made once for all modules of the process: that takes a millisecond
+static void* launcher;
+static uint64_t used_fibers;              // by this launch
+static char shared_memory, begin, end, barriers[MOST_FIBERS][2 * 33];  // of each block its own: blocks do not wait for others
 
-CUDA_ON_CPU_QUIET static void begin_launch() { launcher = __tsan_get_current_fiber(); }
-CUDA_ON_CPU_QUIET static bool has_room(int threads) { return fiber_count + threads <= MOST_FIBERS; }
+CUDA_ON_CPU_QUIET static void begin_launch()
+{
+    launcher = __tsan_get_current_fiber();
+    used_fibers = 0;
+    __tsan_release(&begin);
+}
 CUDA_ON_CPU_QUIET static void begin_thread(void*& fiber)
 {
-    fiber = fibers[fiber_count++] = __tsan_create_fiber(0);
-    __tsan_switch_to_fiber(fiber, NO_ORDER);
+    void*& own = fibers[used_fibers++ % MOST_FIBERS];
+    if (!own) own = __tsan_create_fiber(0);
+    __tsan_switch_to_fiber(fiber = own, NO_ORDER);
+    __tsan_acquire(&begin);               // sees what kernels before have written
 }
 CUDA_ON_CPU_QUIET static void leave(void* token)
 {
@@ -61,16 +67,11 @@ CUDA_ON_CPU_QUIET static void* token(uint64_t block, int warp, unsigned turn)
 }
 CUDA_ON_CPU_QUIET static void give_shared() { __tsan_release(&shared_memory); }  // by the scheduler, when it is allocated
 CUDA_ON_CPU_QUIET static void take_shared() { __tsan_acquire(&shared_memory); }  // by each thread
-CUDA_ON_CPU_QUIET static void end_thread() { leave(&end_of_thread); }
-CUDA_ON_CPU_QUIET static void end_launch()
-{
-    __tsan_acquire(&end_of_thread);       // the next kernel sees what this one has written
-    while (fiber_count) __tsan_destroy_fiber(fibers[--fiber_count]);
-}
+CUDA_ON_CPU_QUIET static void end_thread() { leave(&end); }
+CUDA_ON_CPU_QUIET static void end_launch() { __tsan_acquire(&end); }
 #else
 constexpr bool WATCH_RACES = false;
 inline void begin_launch() {}
-inline bool has_room(int) { return true; }
 inline void begin_thread(void*&) {}
 inline void* token(uint64_t, int, unsigned) { return nullptr; }
 inline void leave(void*) {}

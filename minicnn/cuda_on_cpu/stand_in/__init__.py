@@ -18,6 +18,6 @@ def modules():
     cupy = types.ModuleType("cupy", __doc__)
     vars(cupy).update(all_functions(), ndarray=ndarray, RawModule=RawModule, RawKernel=RawKernel, cuda=below["cupy.cuda"],
                       is_available=lambda: True, get_default_memory_pool=lambda: memory.pool,
-                      get_default_pinned_memory_pool=lambda: memory.pinned_pool, __version__="14.2.0+cuda_on_cpu")
+                      __version__="14.2.0+cuda_on_cpu")
     cupy.__path__ = below["cupy.cuda"].__path__ = []
     return below | {"cupy": cupy}

@@ -88,7 +88,8 @@ class ndarray:
 
     def get(self, stream=None, order="C", out=None, blocking=True):
         if out is None:
-            return np.array(self._array, order=order)
+            straight = self.flags.f_contiguous if order == "F" else self.flags.c_contiguous
+            return np.array(self._array if straight else upload(self._array), order=order)  # a copy on the device before
         if not isinstance(out, np.ndarray):
             raise TypeError("Only numpy.ndarray can be obtained from cupy.ndarray")
         if out.dtype != self.dtype or out.shape != self.shape:

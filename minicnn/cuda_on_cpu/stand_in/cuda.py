@@ -15,14 +15,6 @@ class Device:
     def __init__(self, device=0):
         self.id = int(device)
 
-    @property
-    def compute_capability(self):
-        return "80"
-
-    @property
-    def mem_info(self):
-        return memory_info()
-
     def synchronize(self):
         streams.synchronize_all()
 
@@ -65,5 +57,5 @@ def modules():
                    Event=streams.Event, MemoryPool=memory.MemoryPool, get_current_stream=streams.get_current_stream,
                    get_elapsed_time=streams.get_elapsed_time, is_available=lambda: True,
                    MemoryPointer=memory.MemoryPointer, PinnedMemoryPointer=memory.PinnedMemoryPointer,
-                   PinnedMemoryPool=memory.PinnedMemoryPool, alloc_pinned_memory=memory.PinnedMemoryPointer)
+                   alloc_pinned_memory=memory.PinnedMemoryPointer)
     return {module.__name__: module for module in (runtime, allocation, blas, cuda)}

@@ -81,10 +81,6 @@ def copyto(dst, src, casting="same_kind", where=None):
     np.copyto(unwrap(dst), unwrap(src), casting, True if where is None else unwrap(where))
 
 
-def may_share_memory(a, b, max_work=None):
-    return np.may_share_memory(unwrap(a), unwrap(b))
-
-
 def get_array_module(*args):
     import sys
 
@@ -92,7 +88,7 @@ def get_array_module(*args):
 
 
 OWN = (empty, empty_like, zeros_like, ones_like, zeros, ones, full, arange, array, asarray, ascontiguousarray, asnumpy,
-       copyto, may_share_memory, get_array_module)
+       copyto, get_array_module)
 
 
 def all_functions():

@@ -131,16 +131,3 @@ class PinnedMemoryPointer(bytearray):
 
     def size(self):
         return len(self)
-
-
-class PinnedMemoryPool:
-    """Keeps nothing, and so has nothing to free."""
-
-    def free_all_blocks(self):
-        pass
-
-    def n_free_blocks(self):
-        return 0
-
-
-pinned_pool = PinnedMemoryPool()
