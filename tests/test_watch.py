@@ -32,6 +32,7 @@ from minicnn import (
 )
 from minicnn.watch import _twin
 
+pytestmark = pytest.mark.every_backend
 SHAPE = (5, 2, 11, 9)
 
 
