@@ -89,8 +89,8 @@ def _mark(axes, wins, ties, written):
     axes.add_collection(PolyCollection(winners[:, None, ::-1] + corners, facecolors="none", edgecolors=ORANGE,
                                        linewidths=2 if written else 1, label="the largest of a window" + MORE * written))
     for row, column in winners[written * wins[tuple(winners.T)] > 1]:
-        axes.text(column + 0.36, row + 0.34, f"×{wins[row, column]:g}", ha="right", va="bottom", fontsize=6, color="white",
-                  bbox={"facecolor": ORANGE, "edgecolor": "none", "pad": 0.6})
+        axes.text(column + 0.36, row + 0.34, f"×{wins[row, column]:g}", ha="right", va="bottom", fontsize=7.5, color="white",
+                  bbox={"facecolor": ORANGE, "edgecolor": "none", "pad": 0.8})
     if ties:
         rows, columns = np.array(sorted(ties)).T
         axes.scatter(columns - 0.3, rows - 0.3, s=14 if written else 3, facecolors="white", edgecolors=INK, linewidths=0.5,
