@@ -21,6 +21,14 @@ def training_curves(history, *, path=None):
     Returns
     -------
     matplotlib Figure
+
+    Examples
+    --------
+    >>> from minicnn import plots
+    >>> row = {"train_loss": 2.4, "val_loss": 2.5, "train_top1": 0.1, "val_top1": 0.1, "val_top5": 0.5, "lr": 0.01}
+    >>> figure = plots.training_curves([{"epoch": 1, **row}, {"epoch": 2, **row, "train_loss": 1.1, "val_top1": 0.6}])
+    >>> [axes.get_title(loc="left") for axes in figure.axes]
+    ['loss (nats an image)', 'accuracy, %']
     """
     if not history:
         raise DataError("training_curves: the history is empty: no epoch is finished")
