@@ -17,6 +17,7 @@ from minicnn.plots.costs import costs
 from minicnn.plots.curves import training_curves
 from minicnn.plots.distributions import distributions
 from minicnn.plots.fields import effective_field, receptive_fields
+from minicnn.plots.filmstrip import filmstrip
 from minicnn.plots.filters import filters
 from minicnn.plots.gradcheck import gradcheck
 from minicnn.plots.im2col import im2col
@@ -36,7 +37,7 @@ from minicnn.plots.windows import window_counts, windows
 
 __all__ = [
     "architecture", "borders", "confusion", "confusion_counts", "connections", "costs", "distributions", "divisors",
-    "effective_field", "feature_maps", "features", "filters", "gradcheck", "gradient_maps", "im2col", "images",
+    "effective_field", "feature_maps", "features", "filmstrip", "filters", "gradcheck", "gradient_maps", "im2col", "images",
     "input_gradient", "lines", "lrn", "nearest", "neighbours", "occlusion", "occlusion_map", "patches", "peaks", "pooling",
     "predictions", "read_counts", "reads", "receptive_box", "receptive_fields", "threads", "tied_windows",
     "training_curves", "warp_addresses", "warps", "window_counts", "windows", "writers",
