@@ -18,6 +18,7 @@ from minicnn.plots.curves import training_curves
 from minicnn.plots.distributions import distributions
 from minicnn.plots.dropout import dropout, dropout_draws
 from minicnn.plots.fields import effective_field, receptive_fields
+from minicnn.plots.filmstrip import filmstrip
 from minicnn.plots.filters import filters
 from minicnn.plots.fourier import fourier
 from minicnn.plots.gradcheck import gradcheck
@@ -40,9 +41,9 @@ from minicnn.plots.winograd import winograd
 
 __all__ = [
     "architecture", "borders", "confusion", "confusion_counts", "connections", "costs", "crossings", "distributions",
-    "divisors", "dropout", "dropout_draws", "effective_field", "feature_maps", "features", "filters", "fourier",
-    "gradcheck", "gradient_maps", "im2col", "images", "input_gradient", "lines", "lrn", "nearest", "neighbours",
+    "divisors", "dropout", "dropout_draws", "effective_field", "feature_maps", "features", "filmstrip", "filters",
+    "fourier", "gradcheck", "gradient_maps", "im2col", "images", "input_gradient", "lines", "lrn", "nearest", "neighbours",
     "occlusion", "occlusion_map", "patches", "peaks", "pooling", "predictions", "read_counts", "reads", "receptive_box",
-    "receptive_fields", "threads", "tied_windows", "towers", "training_curves", "warp_addresses", "warps",
-    "window_counts", "windows", "winograd", "writers",
+    "receptive_fields", "threads", "tied_windows", "towers", "training_curves", "warp_addresses", "warps", "window_counts",
+    "windows", "winograd", "writers",
 ]

@@ -2,8 +2,6 @@
 
 import itertools
 
-import numpy as np
-
 from minicnn.errors import DataError
 from minicnn.plots.style import BLUE, FAINT, GRID, ORANGE, finish, new_figure, spread
 
@@ -62,12 +60,9 @@ def _lines(axes, epochs, title, top, curves):
 
 
 def _mark_best(axes, best):
-    """The best epoch, with its score on the side where there is room."""
-    side = "left" if best["epoch"] < np.mean(axes.get_xlim()) else "right"
+    """The best epoch, with its score above the panel, where no curve can come."""
     axes.plot(best["epoch"], 100 * best["val_top1"], "o", color=ORANGE, markersize=7)
-    axes.annotate(f"best {best['val_top1']:.1%}", (best["epoch"], 100 * best["val_top1"]), (0, -16), ha=side,
-                  textcoords="offset points", color=ORANGE, fontsize=9,
-                  bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5})
+    axes.set_title(f"● best {best['val_top1']:.1%}, epoch {best['epoch']}", loc="right", color=ORANGE, fontsize=9)
 
 
 def _mark_drops(panels, history):
