@@ -7,6 +7,8 @@ import math
 
 from minicnn import backends
 from minicnn.errors import OutOfMemory
+from minicnn.layers.conv import Conv2d
+from minicnn.layers.relu import ReLU
 
 
 class Advice:
@@ -43,15 +45,23 @@ class Advice:
 
     def _needed(self, images):
         """Bytes that a pass takes for so many images, at the worst moment."""
-        shapes, workspaces = [(images, *self._shape[1:])], []
-        for layer in self._net.leaves():
+        leaves, shapes, workspaces = list(self._net.leaves()), [(images, *self._shape[1:])], []
+        for layer in leaves:
             workspaces.append(layer.workspace_bytes(shapes[-1]))
             shapes.append(layer.output_shape(shapes[-1]))
         sizes = [math.prod(shape) * self._net.dtype.itemsize for shape in shapes]
         if not self._training:
             sizes[0] = 0  # a part of what is there anyway
-        largest = max(before + after for before, after in itertools.pairwise(sizes))  # x and y of a layer, or dy and dx
-        return largest + max(workspaces) + self._lasting + (sum(sizes) if self._training else 0)
+        made = [sizes[0], *(size for size, before, layer in zip(sizes[1:], [None, *leaves], leaves)
+                            if not (type(before) is Conv2d and type(layer) is ReLU))]  # which work on one array
+        if not self._training:
+            return _largest_pair(made) + max(workspaces)
+        return _largest_pair(sizes) + max(workspaces) + self._lasting + sum(made)
+
+
+def _largest_pair(sizes):
+    """x and y of a layer, or dy and dx."""
+    return max(before + after for before, after in itertools.pairwise(sizes))
 
 
 def advised(batches, net, shape, training=True):
