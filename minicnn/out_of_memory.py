@@ -7,8 +7,6 @@ import math
 
 from minicnn import backends
 from minicnn.errors import OutOfMemory
-from minicnn.layers.conv import Conv2d
-from minicnn.layers.relu import ReLU
 
 
 class Advice:
@@ -45,23 +43,26 @@ class Advice:
 
     def _needed(self, images):
         """Bytes that a pass takes for so many images, at the worst moment."""
-        leaves, shapes, workspaces = list(self._net.leaves()), [(images, *self._shape[1:])], []
-        for layer in leaves:
-            workspaces.append(layer.workspace_bytes(shapes[-1]))
-            shapes.append(layer.output_shape(shapes[-1]))
-        sizes = [math.prod(shape) * self._net.dtype.itemsize for shape in shapes]
-        if not self._training:
-            sizes[0] = 0  # a part of what is there anyway
-        made = [sizes[0], *(size for size, before, layer in zip(sizes[1:], [None, *leaves], leaves)
-                            if not (type(before) is Conv2d and type(layer) is ReLU))]  # which work on one array
-        if not self._training:
-            return _largest_pair(made) + max(workspaces)
-        return _largest_pair(sizes) + max(workspaces) + self._lasting + sum(made)
+        shape, outputs, workspaces = (images, *self._shape[1:]), [], []
+        rectified = list(_rectified(self._net))
+        for layer in self._net.leaves():
+            workspaces.append(layer.workspace_bytes(shape))
+            shape = layer.output_shape(shape)
+            outputs.append((math.prod(shape), layer in rectified))
+        x, made = images * math.prod(self._shape[1:]), [size for size, as_before in outputs if not as_before]
+        passed = [x, *(size for size, _ in outputs)] if self._training else [0, *made]  # predict's x is there anyway
+        largest = max(before + after for before, after in itertools.pairwise(passed))  # x and y of a layer, or dy and dx
+        kept = x + sum(made) if self._training else 0
+        return (largest + kept) * self._net.dtype.itemsize + max(workspaces) + self._lasting
 
 
-def _largest_pair(sizes):
-    """x and y of a layer, or dy and dx."""
-    return max(before + after for before, after in itertools.pairwise(sizes))
+def _rectified(net):
+    """The ReLUs whose y is their x, because the convolution before them takes the maximum."""
+    for layer, options in net.passes():
+        if hasattr(layer, "passes"):
+            yield from _rectified(layer)
+        elif "rectified" in options:
+            yield layer
 
 
 def advised(batches, net, shape, training=True):

@@ -33,8 +33,8 @@ class Column:
 class Table:
     """Base of what is a table: `rows` with the fields that `columns` name, a heading, and notes beneath.
 
-    It prints as text that fits the terminal. What is too wide is cut into blocks of columns below each other, each
-    beginning with the first column; nothing is left out. In a notebook it shows as HTML.
+    It prints as text that fits the terminal, and shows as HTML that fits a notebook. What is too wide is cut into blocks
+    of columns below each other, each beginning with the first column; nothing is left out.
 
     Examples
     --------
@@ -68,10 +68,13 @@ class Table:
         """The table as text of at most `width` columns; by default those of the terminal, or 120 where there is none."""
         width = width or shutil.get_terminal_size((PIPE, 24)).columns
         body = self._cells()
-        widths = [max(map(len, cells)) for cells in zip([column.title for column in self.columns], *body)]
+        widths = self._widths(body)
         blocks = [self._block(body, widths, block) for block in self._blocks(widths, width)]
         notes = [_wrap(note, width) for note in self.notes()]
         return "\n".join([*filter(None, [_wrap(self.heading(), width)]), *blocks, *notes])
+
+    def _widths(self, body):
+        return [max(map(len, cells)) for cells in zip([column.title for column in self.columns], *body)]
 
     def _blocks(self, widths, width):
         """Numbers of the columns of each block; cut where columns open, unless that takes more blocks."""
@@ -92,12 +95,17 @@ class Table:
     __repr__ = __str__
 
     def _repr_html_(self):
-        head = "".join(_html_cell("th", column, column.title) for column in self.columns)
-        body = "".join(f"<tr>{''.join(_html_cell('td', *pair) for pair in zip(self.columns, cells))}</tr>"
-                       for cells in self._cells())
+        body = self._cells()
         paragraphs = [f"<p>{html.escape(line)}</p>" if line else "" for line in (self.heading(), *self.notes())]
-        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        return "".join([paragraphs[0], table, *paragraphs[1:]])
+        tables = [self._html_block(body, block) for block in self._blocks(self._widths(body), PIPE)]
+        return "".join([paragraphs[0], *tables, *paragraphs[1:]])
+
+    def _html_block(self, body, block):
+        """A table of the columns numbered in `block`."""
+        columns = [self.columns[i] for i in block]
+        head = "".join(_html_cell("th", column, column.title) for column in columns)
+        rows = ("".join(_html_cell("td", self.columns[i], cells[i]) for i in block) for cells in body)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(f'<tr>{row}</tr>' for row in rows)}</tbody></table>"
 
     def to_markdown(self):
         """The table in GitHub's Markdown; heading and notes are paragraphs."""
@@ -140,7 +148,7 @@ def _wrap(note, width):
 
 def _html_cell(tag, column, text):
     side = "right" if column.right else "left"
-    return f'<{tag} style="text-align:{side}">{html.escape(text)}</{tag}>'
+    return f'<{tag} style="text-align:{side};white-space:nowrap">{html.escape(text)}</{tag}>'
 
 
 def _plain(value):

@@ -89,7 +89,8 @@ class Axis:
 
     def sees_only_padding(self, size):
         """Is there a window none of whose taps lies on the input?"""
-        return any(all(not 0 <= tap < size for tap in taps) for taps in self.taps(size))
+        outer = (taps for taps in self.taps(size) if taps[0] < 0 or taps[-1] >= size)
+        return any(all(not 0 <= tap < size for tap in taps) for taps in outer)
 
 
 @dataclass(frozen=True)

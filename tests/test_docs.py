@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-MODULES = ("minicnn", "minicnn.data", "minicnn.training", "minicnn.initialisers", "minicnn.optim", "minicnn.schedules")
+MODULES = ("minicnn", "minicnn.data", "minicnn.training", "minicnn.plots", "minicnn.initialisers", "minicnn.optim",
+           "minicnn.schedules")
 
 
 def public(module):

@@ -153,6 +153,44 @@ def test_what_are_no_filters(shape):
         plots.filters(np.zeros((2, 3, 5, 5)), np.zeros((2, 3, 5, 4)))
 
 
+def stages(shape, *changed):
+    """Weights of noise, and then those with ten times as much in the filters that are named."""
+    start = np.random.default_rng(0).uniform(-1, 1, shape)
+    end = start.copy()
+    end[list(changed)] *= 10
+    return {"start": start, "end": end}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_filmstrip_is_a_row_for_each_stage_and_a_column_for_each_filter_that_changed(channels):
+    """A filter has one scale in all rows."""
+    both = stages((6, channels, 5, 4), 4, 1)
+    axes = plots.filmstrip(both, count=2).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["start", "end"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "4"]
+    sheet = axes.get_images()[0].get_array()
+    assert sheet.shape == (13, 11, 3)
+    for row, weights in enumerate(both.values()):
+        for column, f in enumerate((1, 4)):
+            tile = sheet[1 + 6 * row:6 + 6 * row, 1 + 5 * column:5 + 5 * column]
+            largest = np.abs(both["end"][f]).max()
+            wanted = paint(weights[f, 0], largest) if channels == 1 else 0.5 + weights[f].transpose(1, 2, 0) / (2 * largest)
+            assert np.allclose(tile, wanted)
+
+
+def test_a_filmstrip_is_written_and_shows_all_filters_if_they_are_few(tmp_path):
+    figure = plots.filmstrip(stages((3, 3, 5, 5), 2), path=tmp_path / "strip.png")
+    assert len(figure.axes[0].get_xticklabels()) == 3 and len(np.unique(pixels(tmp_path / "strip.png"))) > 50
+
+
+@pytest.mark.parametrize("given, count", [
+    ({}, 10), ({"a": np.zeros((2, 4, 3, 3))}, 10), ({"a": np.zeros((2, 3, 3))}, 10), ({"a": np.zeros((0, 3, 3, 3))}, 10),
+    ({"a": np.zeros((2, 3, 5, 5)), "b": np.zeros((3, 3, 5, 5))}, 10), ({"a": np.zeros((2, 3, 5, 5))}, 0)])
+def test_what_is_no_filmstrip(given, count):
+    with pytest.raises(ShapeError, match="filmstrip: got"):
+        plots.filmstrip(given, count)
+
+
 def test_bars_of_predictions_are_the_probabilities_in_order():
     figure = plots.predictions([np.zeros((9, 9), np.uint8)], [2], [[0.1, 0.25, 0.2, 0.45]], [*"abcd"], 3)
     axes = figure.axes[0]
@@ -182,6 +220,7 @@ def test_curves_are_the_history():
         [row["train_loss"] for row in rows], [row["val_loss"] for row in rows]]
     assert accuracy.lines[1].get_ydata().tolist() == [100 * row["val_top1"] for row in rows]
     assert accuracy.lines[3].get_xydata().tolist() == [[1, 50]]  # the best epoch
+    assert accuracy.get_title(loc="right") == "● best 50.0%, epoch 1"
     assert [line.get_xdata()[0] for line in loss.lines[2:]] == [2.5]  # the rate has fallen
 
 

@@ -117,7 +117,8 @@ def test_lines_are_the_values_and_share_colours_and_axes():
 
 
 @pytest.mark.parametrize("values, ticks", [
-    ([0.3, 8], ["0.5", "1", "2", "5"]), ([1e-3, 10], ["0.001", "0.01", "0.1", "1", "10"])])
+    ([0.3, 8], ["0.5", "1", "2", "5"]), ([1e-3, 10], ["0.001", "0.01", "0.1", "1", "10"]),
+    ([2e-6, 3e-2], ["1e-5", "1e-4", "0.001", "0.01"])])
 def test_logarithmic_axes_have_plain_numbers(values, ticks):
     figure = plots.lines({"": {"a": (range(20), values * 10)}}, log="y")
     axes = figure.axes[0]

@@ -27,7 +27,8 @@ def test_bars_are_the_numbers_of_the_trace():
         values = [getattr(row, field) for row in rows.rows]
         assert [bar.get_width() for bar in axes.patches] == values
         assert [text.get_text().split(" (")[0] for text in axes.texts] == [written(value) for value in values if value]
-        assert axes.get_title(loc="left").endswith(f": {written(sum(values))}")
+        whole = f"at most {written(max(values))}" if field == "workspace_bytes" else written(sum(values))
+        assert axes.get_title(loc="left").endswith(f": {whole}")
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [row.name for row in rows.rows]
     assert "Linear layers have 57% of the parameters" in figure.get_suptitle()
 
@@ -41,6 +42,11 @@ def test_shares_add_up():
     figure = plots.costs(trace(make_net(), (2, 3, 10, 8)))
     shares = [text.get_text().split("(")[1].rstrip("%)") for text in figure.axes[2].texts]
     assert 98 <= sum(int(share) for share in shares if share != "<1") <= 100 and "<1" in shares
+
+
+def test_workspace_is_shared_and_has_no_shares():
+    figure = plots.costs(trace(make_net(), (2, 3, 10, 8)))
+    assert figure.axes[3].texts and not [text for text in figure.axes[3].texts if "%" in text.get_text()]
 
 
 # --- confusion -------------------------------------------------------------------------------------------------------

@@ -16,8 +16,11 @@ from minicnn.plots.connections import connections
 from minicnn.plots.costs import costs
 from minicnn.plots.curves import training_curves
 from minicnn.plots.distributions import distributions
+from minicnn.plots.dropout import dropout, dropout_draws
 from minicnn.plots.fields import effective_field, receptive_fields
+from minicnn.plots.filmstrip import filmstrip
 from minicnn.plots.filters import filters
+from minicnn.plots.fourier import fourier
 from minicnn.plots.gradcheck import gradcheck
 from minicnn.plots.im2col import im2col
 from minicnn.plots.images import images
@@ -31,13 +34,16 @@ from minicnn.plots.pooling import pooling, tied_windows
 from minicnn.plots.predictions import predictions
 from minicnn.plots.receptive import input_gradient, receptive_box
 from minicnn.plots.threads import read_counts, reads, threads, writers
+from minicnn.plots.towers import crossings, towers
 from minicnn.plots.warps import warp_addresses, warps
 from minicnn.plots.windows import window_counts, windows
+from minicnn.plots.winograd import winograd
 
 __all__ = [
-    "architecture", "borders", "confusion", "confusion_counts", "connections", "costs", "distributions", "divisors",
-    "effective_field", "feature_maps", "features", "filters", "gradcheck", "gradient_maps", "im2col", "images",
-    "input_gradient", "lines", "lrn", "nearest", "neighbours", "occlusion", "occlusion_map", "patches", "peaks", "pooling",
-    "predictions", "read_counts", "reads", "receptive_box", "receptive_fields", "threads", "tied_windows",
-    "training_curves", "warp_addresses", "warps", "window_counts", "windows", "writers",
+    "architecture", "borders", "confusion", "confusion_counts", "connections", "costs", "crossings", "distributions",
+    "divisors", "dropout", "dropout_draws", "effective_field", "feature_maps", "features", "filmstrip", "filters",
+    "fourier", "gradcheck", "gradient_maps", "im2col", "images", "input_gradient", "lines", "lrn", "nearest", "neighbours",
+    "occlusion", "occlusion_map", "patches", "peaks", "pooling", "predictions", "read_counts", "reads", "receptive_box",
+    "receptive_fields", "threads", "tied_windows", "towers", "training_curves", "warp_addresses", "warps", "window_counts",
+    "windows", "winograd", "writers",
 ]

@@ -54,6 +54,13 @@ def confusion(labels, predicted, classes, *, path=None):
     Returns
     -------
     matplotlib Figure
+
+    Examples
+    --------
+    >>> from minicnn import plots
+    >>> figure = plots.confusion([0, 0, 1, 1], [0, 1, 1, 1], ["cat", "dog"])
+    >>> [text.get_text() for text in figure.axes[1].texts]
+    ['1 of 2:  cat → dog']
     """
     counts = confusion_counts(labels, predicted, len(classes))
     side = min(max(2.5, 0.42 * len(classes)), 5.2)

@@ -6,6 +6,7 @@ from minicnn.plots.style import BLUE, FAINT, GRID, ORANGE, WIDTH, amount, finish
 
 PANELS = (("parameters", "parameters", amount, BLUE), ("macs", "multiply-adds", amount, ORANGE),
           ("activation_bytes", "activations", memory, BLUE), ("workspace_bytes", "workspace", memory, ORANGE))
+SHARED = "workspace"  # one layer after the other uses the same, so that the largest counts
 
 
 def costs(trace, *, path=None):
@@ -43,14 +44,15 @@ def costs(trace, *, path=None):
 
 
 def _bars(axes, values, title, written, colour):
-    """Bars with their number and their share of the whole behind them."""
+    """Bars with their number, and their share of the whole where they add up to one."""
     whole, largest = sum(values), max(values) or 1
     axes.barh(range(len(values)), values, height=0.72, color=colour)
     for place, value in enumerate(values):
         if value:
-            text = f"{written(value)} ({_percent(value / whole)})"
+            text = written(value) + f" ({_percent(value / whole)})" * (title != SHARED)
             axes.text(value + 0.02 * largest, place, text, va="center", fontsize=7)
-    axes.set_title(f"{title}: {written(whole)}", loc="left", fontsize=9)
+    axes.set_title(f"{title}: at most {written(max(values))}" if title == SHARED else f"{title}: {written(whole)}",
+                   loc="left", fontsize=9)
     axes.set(xlim=(0, 1.75 * largest), xticks=[])
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right", "bottom"]].set_visible(False)

@@ -2,8 +2,6 @@
 
 import itertools
 
-import numpy as np
-
 from minicnn.errors import DataError
 from minicnn.plots.style import BLUE, FAINT, GRID, ORANGE, finish, new_figure, spread
 
@@ -21,6 +19,14 @@ def training_curves(history, *, path=None):
     Returns
     -------
     matplotlib Figure
+
+    Examples
+    --------
+    >>> from minicnn import plots
+    >>> row = {"train_loss": 2.4, "val_loss": 2.5, "train_top1": 0.1, "val_top1": 0.1, "val_top5": 0.5, "lr": 0.01}
+    >>> figure = plots.training_curves([{"epoch": 1, **row}, {"epoch": 2, **row, "train_loss": 1.1, "val_top1": 0.6}])
+    >>> [axes.get_title(loc="left") for axes in figure.axes]
+    ['loss (nats an image)', 'accuracy, %']
     """
     if not history:
         raise DataError("training_curves: the history is empty: no epoch is finished")
@@ -54,12 +60,9 @@ def _lines(axes, epochs, title, top, curves):
 
 
 def _mark_best(axes, best):
-    """The best epoch, with its score on the side where there is room."""
-    side = "left" if best["epoch"] < np.mean(axes.get_xlim()) else "right"
+    """The best epoch, with its score above the panel, where no curve can come."""
     axes.plot(best["epoch"], 100 * best["val_top1"], "o", color=ORANGE, markersize=7)
-    axes.annotate(f"best {best['val_top1']:.1%}", (best["epoch"], 100 * best["val_top1"]), (0, -16), ha=side,
-                  textcoords="offset points", color=ORANGE, fontsize=9,
-                  bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5})
+    axes.set_title(f"● best {best['val_top1']:.1%}, epoch {best['epoch']}", loc="right", color=ORANGE, fontsize=9)
 
 
 def _mark_drops(panels, history):

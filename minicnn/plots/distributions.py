@@ -31,6 +31,16 @@ def distributions(net, images, labels, layers=None, *, path=None):
     Returns
     -------
     matplotlib Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential, plots
+    >>> net = Sequential(conv1=Conv2d(3, 8, 5, seed=0), relu1=ReLU(), pool1=MaxPool2d(2), flat=Flatten(),
+    ...                  fc=Linear(8 * 12 * 12, 4, seed=1))
+    >>> images = np.random.default_rng(0).standard_normal((6, 3, 28, 28), np.float32)
+    >>> plots.distributions(net, images, np.arange(6) % 4).axes[0].get_yticklabels()[0].get_text()
+    'conv1'
     """
     rows = gradients(net, images, labels, layers)
     figure = new_figure((WIDTH, 0.9 + 0.38 * len(rows)))

@@ -40,6 +40,17 @@ def receptive_fields(net, image, layers=None, unit=None, *, path=None):
     Returns
     -------
     matplotlib Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential, plots
+    >>> net = Sequential(conv1=Conv2d(3, 8, 5, seed=0), relu1=ReLU(), pool1=MaxPool2d(2), flat=Flatten(),
+    ...                  fc=Linear(8 * 12 * 12, 4, seed=1))
+    >>> images = np.random.default_rng(0).standard_normal((6, 3, 28, 28), np.float32)
+    >>> figure = plots.receptive_fields(net, images[0])
+    >>> figure.axes[0].get_title(loc="left")
+    'what one unit of each layer sees'
     """
     shape = _channels(net), *shown(image).shape[:2]
     names = [leaf.name for leaf in choose(net, layers) if layers is not None or hasattr(leaf, "window")]
@@ -77,6 +88,17 @@ def effective_field(net, image, layer, unit=None, *, path=None):
     Returns
     -------
     matplotlib Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential, plots
+    >>> net = Sequential(conv1=Conv2d(3, 8, 5, seed=0), relu1=ReLU(), pool1=MaxPool2d(2), flat=Flatten(),
+    ...                  fc=Linear(8 * 12 * 12, 4, seed=1))
+    >>> images = np.random.default_rng(0).standard_normal((6, 3, 28, 28), np.float32)
+    >>> figure = plots.effective_field(net, images[0], "pool1")
+    >>> figure.axes[0].get_title(loc="left")
+    'pool1 can see 6 × 6 pixels'
     """
     box, moved = receptive_box(net, image.shape, layer, unit), input_gradient(net, image, layer, unit)
     figure = new_figure((WIDTH, max(2, min(WIDTH / 2.3 * image.shape[1] / image.shape[2], 7)) + 0.6))

@@ -56,17 +56,27 @@ def _tiles(weights, added):
     wide = min(7, max(3.5, 1.2 * columns))
     figure = new_figure((wide * len(sheets), wide * rows * (height + 1) / (columns * (width + 1)) + 0.4))
     for axes, (title, values) in zip(figure.subplots(1, len(sheets), squeeze=False)[0], sheets.items()):
-        tiles = _colours(values) if channels == 3 else paint(values[:, 0], largest_of(values, (1, 2, 3))[:, 0])
-        axes.imshow(sheet(tiles, columns, paper=1.0 if channels == 3 else PAPER), interpolation="nearest")
+        tiles = tinted(values, largest_of(values, (1, 2, 3)))
+        axes.imshow(sheet(tiles, columns, paper_for(channels)), interpolation="nearest")
         axes.set_axis_off()
         axes.set_title(title, loc="left", fontsize=12 if wide > 5 else 9)
     return figure
 
 
-def _colours(weights):
-    """(F, 3, KH, KW) -> (F, KH, KW, 3) between 0 and 1; what is not finite is black."""
-    scaled = weights / np.maximum(largest_of(weights, (1, 2, 3)), 1e-12)
+def tinted(weights, largest):
+    """Filters (F, 1 or 3, KH, KW) as images (F, KH, KW, 3) between 0 and 1; what is not finite is black.
+
+    The weights ±`largest`, which is (F, 1, 1, 1), are the ends of the scale.
+    """
+    if weights.shape[1] == 1:
+        return paint(weights[:, 0], largest[:, 0])
+    scaled = weights / np.maximum(largest, 1e-12)
     return np.nan_to_num(np.clip(0.5 + 0.5 * scaled, 0, 1), nan=0.0).transpose(0, 2, 3, 1)
+
+
+def paper_for(channels):
+    """The grey between tiles: not that of a zero."""
+    return 1.0 if channels == 3 else PAPER
 
 
 def _tables(weights, added):

@@ -21,6 +21,15 @@ def images(images, titles=None, columns=6, *, path=None):
     Returns
     -------
     matplotlib Figure
+
+    Examples
+    --------
+    >>> from minicnn import plots
+    >>> from minicnn.data import Shapes
+    >>> shapes = Shapes(3, size=32)
+    >>> figure = plots.images([shapes.image(i) for i in range(3)], shapes.classes[:3], columns=3)
+    >>> [axes.get_title(loc="left") or axes.get_title() for axes in figure.axes]
+    ['disc', 'ring', 'square']
     """
     titles = [""] * len(images) if titles is None else titles
     if not len(images) or len(titles) != len(images) or columns < 1:

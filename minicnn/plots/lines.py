@@ -79,8 +79,17 @@ def _scale(panels, log):
         axes.set_yscale("log")
         low, high = axes.get_ylim()
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,)))
-        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_major_formatter(lambda y, _: _plain(y))
     xs = np.unique(np.concatenate([line.get_xdata() for panel in panels for line in panel.lines]))
     if len(xs) <= TICKS:
-        axes.set_xticks(xs, [f"{x:g}" for x in xs])
+        axes.set_xticks(xs, [_plain(x) for x in xs])
     axes.minorticks_off()
+
+
+def _plain(number):
+    """
+    >>> _plain(0.001), _plain(2e-5), _plain(500.0), _plain(1e6)
+    ('0.001', '2e-5', '500', '1e6')
+    """
+    mantissa, exponent = f"{number:e}".split("e")
+    return f"{number:g}" if -3 <= int(exponent) < 5 else f"{float(mantissa):g}e{int(exponent)}"

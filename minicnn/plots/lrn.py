@@ -16,6 +16,13 @@ def divisors(layer, values):
     ----------
     layer : LRN
     values : NumPy array (C,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import LRN, plots
+    >>> plots.divisors(LRN(3, alpha=1.0, beta=1.0, k=1.0), np.ones(3))          # 1 + 2, 1 + 3, 1 + 2
+    array([3., 4., 3.])
     """
     half, squares = layer.size // 2, np.asarray(values, np.float64) ** 2
     alpha = layer.alpha / layer.size if layer.alpha_mode == "mean" else layer.alpha
@@ -40,6 +47,14 @@ def lrn(layer, values, *, path=None):
     Returns
     -------
     matplotlib Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import LRN, plots
+    >>> figure = plots.lrn(LRN(), np.linspace(0, 300, 96))
+    >>> figure.axes[0].get_title(loc="left")
+    'one pixel in 96 maps, n=5, α=0.0001, β=0.75, k=2'
     """
     values = np.asarray(values, np.float64)
     if not isinstance(layer, LRN) or values.ndim != 1 or not values.size:

@@ -43,6 +43,17 @@ def feature_maps(net, image, layers=None, maps=range(12), *, path=None):
     Returns
     -------
     matplotlib Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential, plots
+    >>> net = Sequential(conv1=Conv2d(3, 8, 5, seed=0), relu1=ReLU(), pool1=MaxPool2d(2), flat=Flatten(),
+    ...                  fc=Linear(8 * 12 * 12, 4, seed=1))
+    >>> images = np.random.default_rng(0).standard_normal((6, 3, 28, 28), np.float32)
+    >>> figure = plots.feature_maps(net, images[0], ["conv1", "relu1"], maps=range(3))
+    >>> [axes.get_ylabel().splitlines()[:2] for axes in figure.axes[1:3]]
+    [['conv1', '8 × 24 × 24'], ['relu1', '8 × 24 × 24']]
     """
     found = [(leaf, y[0]) for leaf, y in outputs(net, image[None], layers) if y.ndim == 4]
     rows = [(leaf, f"{_share(y == 0)} zeros", y) for leaf, y in found]
@@ -64,6 +75,17 @@ def gradient_maps(net, image, label, layers=None, maps=range(12), *, path=None):
     Returns
     -------
     matplotlib Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential, plots
+    >>> net = Sequential(conv1=Conv2d(3, 8, 5, seed=0), relu1=ReLU(), pool1=MaxPool2d(2), flat=Flatten(),
+    ...                  fc=Linear(8 * 12 * 12, 4, seed=1))
+    >>> images = np.random.default_rng(0).standard_normal((6, 3, 28, 28), np.float32)
+    >>> figure = plots.gradient_maps(net, images[0], 2, ["conv1"], maps=range(3))
+    >>> [axes.get_ylabel().splitlines()[-1] for axes in figure.axes[1:3]]          # the maps, and the gradients by them
+    ['y', 'dL/dy']
     """
     rows = []
     for leaf, y, dy in gradients(copy.deepcopy(net).eval(), image[None], [label], layers):

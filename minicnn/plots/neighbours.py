@@ -18,6 +18,16 @@ def features(net, images, layer, batch_size=128):
         Its name; the last but one, "relu7" of AlexNet, is where the paper measures likeness.
     batch_size : int
         Images at a time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential, plots
+    >>> net = Sequential(conv1=Conv2d(3, 8, 5, seed=0), relu1=ReLU(), pool1=MaxPool2d(2), flat=Flatten(),
+    ...                  fc=Linear(8 * 12 * 12, 4, seed=1))
+    >>> images = np.random.default_rng(0).standard_normal((6, 3, 28, 28), np.float32)
+    >>> plots.features(net, images, "pool1").shape
+    (6, 1152)
     """
     parts = [next(outputs(net, images[i:i + batch_size], layer))[1] for i in range(0, len(images), batch_size)]
     return np.concatenate([part.reshape(len(part), -1) for part in parts])
@@ -79,6 +89,17 @@ def neighbours(images, features, queries, count=5, names=None, *, path=None):
     Returns
     -------
     matplotlib Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential, plots
+    >>> net = Sequential(conv1=Conv2d(3, 8, 5, seed=0), relu1=ReLU(), pool1=MaxPool2d(2), flat=Flatten(),
+    ...                  fc=Linear(8 * 12 * 12, 4, seed=1))
+    >>> images = np.random.default_rng(0).standard_normal((6, 3, 28, 28), np.float32)
+    >>> figure = plots.neighbours(images, plots.features(net, images, "pool1"), queries=[0, 3], count=2)
+    >>> sum(len(axes.images) for axes in figure.axes)          # two rows: an image and its two neighbours
+    6
     """
     if len(images) != len(features):
         raise ShapeError(f"neighbours: got {len(images)} images and {len(features)} features")

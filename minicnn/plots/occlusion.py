@@ -29,6 +29,16 @@ def occlusion_map(net, image, label, side, stride, batch_size=64):
     Returns
     -------
     NumPy array (places down, places across)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential, plots
+    >>> net = Sequential(conv1=Conv2d(3, 8, 5, seed=0), relu1=ReLU(), pool1=MaxPool2d(2), flat=Flatten(),
+    ...                  fc=Linear(8 * 12 * 12, 4, seed=1))
+    >>> images = np.random.default_rng(0).standard_normal((6, 3, 28, 28), np.float32)
+    >>> plots.occlusion_map(net, images[0], label=2, side=8, stride=4).shape
+    (7, 7)
     """
     if side < 1 or not 1 <= stride <= min(image.shape[1:]):
         raise ShapeError(f"occlusion: got side {side!r} and stride {stride!r}, wanted ints >= 1 and a stride no larger "
@@ -57,6 +67,17 @@ def occlusion(net, image, label, side=32, stride=8, name=None, *, path=None):
     Returns
     -------
     matplotlib Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential, plots
+    >>> net = Sequential(conv1=Conv2d(3, 8, 5, seed=0), relu1=ReLU(), pool1=MaxPool2d(2), flat=Flatten(),
+    ...                  fc=Linear(8 * 12 * 12, 4, seed=1))
+    >>> images = np.random.default_rng(0).standard_normal((6, 3, 28, 28), np.float32)
+    >>> figure = plots.occlusion(net, images[0], label=2, side=8, stride=4)
+    >>> figure.axes[1].get_title(loc="left")
+    'with 8 × 8 pixels around here covered'
     """
     height, width = image.shape[1:]
     found = occlusion_map(net, image, label, side, stride)

@@ -50,6 +50,17 @@ def peaks(net, images, layer, units, count=8, batch_size=64):
         There is no such unit.
     DataError
         The layer answers with NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential, plots
+    >>> net = Sequential(conv1=Conv2d(3, 8, 5, seed=0), relu1=ReLU(), pool1=MaxPool2d(2), flat=Flatten(),
+    ...                  fc=Linear(8 * 12 * 12, 4, seed=1))
+    >>> images = np.random.default_rng(0).standard_normal((6, 3, 28, 28), np.float32)
+    >>> (found,) = plots.peaks(net, images, "conv1", units=[0], count=2)
+    >>> len(found), found[0].value >= found[1].value
+    (2, True)
     """
     units = list(units)
     values, places = [], []
@@ -94,6 +105,17 @@ def patches(net, images, layer, units=range(6), count=8, pictures=None, batch_si
     Returns
     -------
     matplotlib Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential, plots
+    >>> net = Sequential(conv1=Conv2d(3, 8, 5, seed=0), relu1=ReLU(), pool1=MaxPool2d(2), flat=Flatten(),
+    ...                  fc=Linear(8 * 12 * 12, 4, seed=1))
+    >>> images = np.random.default_rng(0).standard_normal((6, 3, 28, 28), np.float32)
+    >>> figure = plots.patches(net, images, "conv1", units=[0, 1], count=3)
+    >>> sum(len(axes.images) for axes in figure.axes)
+    6
     """
     found = peaks(net, images, layer, units, count, batch_size)
     pictures = images if pictures is None else pictures

@@ -16,6 +16,13 @@ def tied_windows(layer, values):
     """The numbers (row, column) of a map (H, W) that are the largest of a window, but not alone.
 
     Of equal ones the first wins and gets the whole gradient.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import MaxPool2d, plots
+    >>> sorted(plots.tied_windows(MaxPool2d(2), np.array([[1.0, 1.0], [0.0, 0.0]])))
+    [(0, 0), (0, 1)]
     """
     found, axes = set(), zip((layer.window.rows, layer.window.columns), values.shape)
     rows, columns = ([[tap for tap in taps if 0 <= tap < size] for taps in axis.taps(size)] for axis, size in axes)
@@ -44,6 +51,14 @@ def pooling(layer, values, *, path=None):
     Returns
     -------
     matplotlib Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import MaxPool2d, plots
+    >>> figure = plots.pooling(MaxPool2d(3, 2), np.random.default_rng(0).random((7, 7)))
+    >>> [axes.get_title(loc="left") for axes in figure.axes]
+    ['before: 7 × 7', 'after: 3 × 3']
     """
     values = np.asarray(values, np.float64)
     if not isinstance(layer, MaxPool2d) or values.ndim != 2:
@@ -74,8 +89,8 @@ def _mark(axes, wins, ties, written):
     axes.add_collection(PolyCollection(winners[:, None, ::-1] + corners, facecolors="none", edgecolors=ORANGE,
                                        linewidths=2 if written else 1, label="the largest of a window" + MORE * written))
     for row, column in winners[written * wins[tuple(winners.T)] > 1]:
-        axes.text(column + 0.36, row + 0.34, f"×{wins[row, column]:g}", ha="right", va="bottom", fontsize=6, color="white",
-                  bbox={"facecolor": ORANGE, "edgecolor": "none", "pad": 0.6})
+        axes.text(column + 0.36, row + 0.34, f"×{wins[row, column]:g}", ha="right", va="bottom", fontsize=7.5, color="white",
+                  bbox={"facecolor": ORANGE, "edgecolor": "none", "pad": 0.8})
     if ties:
         rows, columns = np.array(sorted(ties)).T
         axes.scatter(columns - 0.3, rows - 0.3, s=14 if written else 3, facecolors="white", edgecolors=INK, linewidths=0.5,

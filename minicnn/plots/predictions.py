@@ -28,6 +28,16 @@ def predictions(images, labels, probabilities, classes, top=5, *, path=None):
     Returns
     -------
     matplotlib Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import plots
+    >>> from minicnn.data import Shapes
+    >>> shapes = Shapes(2, size=32)
+    >>> figure = plots.predictions([shapes.image(0), shapes.image(1)], [0, 1], np.eye(2), ["disc", "ring"], top=2)
+    >>> [axes.get_title(loc="left") for axes in figure.axes[:2]]
+    ['✓ disc', '✓ ring']
     """
     count, probabilities = len(images), np.asarray(probabilities)
     if not count or len(labels) != count or probabilities.shape != (count, len(classes)):

@@ -122,6 +122,17 @@ def input_gradient(net, image, layer, unit=None):
     Returns
     -------
     NumPy array (H, W)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential, plots
+    >>> net = Sequential(conv1=Conv2d(3, 8, 5, seed=0), relu1=ReLU(), pool1=MaxPool2d(2), flat=Flatten(),
+    ...                  fc=Linear(8 * 12 * 12, 4, seed=1))
+    >>> images = np.random.default_rng(0).standard_normal((6, 3, 28, 28), np.float32)
+    >>> moved = plots.input_gradient(net, images[0], "conv1", unit=(0, 0))
+    >>> moved.shape, int((moved > 0).sum())                 # a window of 5 × 5
+    ((28, 28), 25)
     """
     below, _, output = _until(net, image.shape, layer)
     places = _start(output, layer, unit)

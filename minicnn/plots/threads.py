@@ -121,6 +121,17 @@ def threads(cases, mark=None, *, path=None):
     ------
     DataError, ShapeError
         The kernel does not write such an array, or it is larger.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import ReLU, cuda_on_cpu, plots
+    >>> with cuda_on_cpu.pretend(), cuda_on_cpu.record() as launches:
+    ...     import cupy
+    ...     y = ReLU().to("cupy")(cupy.asarray(np.zeros((2, 3), np.float32)))
+    >>> figure = plots.threads({"y": (launches[0], "y", (2, 3))})
+    >>> [text.get_text() for text in figure.axes[0].texts][:3]
+    ['0', '1', '2']
     """
     figure, panels, side = _panels(cases, WIDTH)
     for axes, (title, (launch, array, shape)) in zip(panels, cases.items()):
@@ -151,6 +162,17 @@ def reads(cases, *, path=None):
     Returns
     -------
     matplotlib Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import ReLU, cuda_on_cpu, plots
+    >>> with cuda_on_cpu.pretend(), cuda_on_cpu.record() as launches:
+    ...     import cupy
+    ...     y = ReLU().to("cupy")(cupy.asarray(np.zeros((2, 3), np.float32)))
+    >>> figure = plots.reads({"x": (launches[0], "x", (2, 3))})
+    >>> len(figure.axes[0].images) + len(figure.axes[0].collections) > 0
+    True
     """
     figure, panels, _ = _panels(cases, WIDTH - BAR)
     counts = [read_counts(*case) for case in cases.values()]

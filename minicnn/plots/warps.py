@@ -65,6 +65,17 @@ def warps(cases, block=0, warp=0, write=False, *, path=None):
     Returns
     -------
     matplotlib Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import ReLU, cuda_on_cpu, plots
+    >>> with cuda_on_cpu.pretend(), cuda_on_cpu.record() as launches:
+    ...     import cupy
+    ...     y = ReLU().to("cupy")(cupy.asarray(np.zeros((2, 3), np.float32)))
+    >>> figure = plots.warps({"x": (launches[0], "x")})
+    >>> len(figure.axes)
+    1
     """
     found = {title: warp_addresses(*case, block, warp, write) for title, case in cases.items()}
     rows = {title: _lines(addresses, sizes) for title, (_, addresses, sizes) in found.items()}

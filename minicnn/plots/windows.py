@@ -43,6 +43,14 @@ def windows(layer, image, *, path=None):
     Returns
     -------
     matplotlib Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import Conv2d, plots
+    >>> figure = plots.windows(Conv2d(3, 4, 5, stride=4), np.zeros((12, 12, 3), np.uint8))
+    >>> figure.axes[0].get_title(loc="left").splitlines()[0]
+    'rows: 12 → 2, kernel 5, stride 4; 3 of 12 read by no window'
     """
     if not hasattr(layer, "window"):
         raise ShapeError(f"windows: {layer} has no window, wanted a convolution or a pooling")

@@ -40,7 +40,7 @@ def workspace(shape, channels_out, window, itemsize):
     oh, ow = window.output_size(size)
     depth = window.kernel[0] * window.kernel[1] * c
     images, rows = _piece_size(n, oh, ow, depth + channels_out, itemsize)
-    windows, canvas = images * rows * ow, int(np.prod(padded_shape((images, c, *size), window)))
+    windows, canvas = images * rows * ow, math.prod(padded_shape((images, c, *size), window))
     sums = 2 if (images, rows) == (n, oh) else 3
     return itemsize * (2 * windows * depth + 2 * canvas + channels_out * (windows + (1 + sums) * depth))
 
@@ -147,4 +147,4 @@ def _backward_images(dy, x, matrix, dx, window, rows):
 
 def _matrix_of_columns(x, window, top, bottom):
     cols = columns(x, window, top, bottom)
-    return cols.reshape(-1, np.prod(cols.shape[3:]))
+    return cols.reshape(-1, math.prod(cols.shape[3:]))

@@ -6,6 +6,7 @@ held to one thread, so that each piece adds in the same order. Which thread runs
 """
 
 import collections
+import math
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -207,7 +208,7 @@ _scratch = threading.local()
 def scratch(name, shape, dtype):
     """An uninitialised buffer that this thread reuses from call to call, one for each `name`."""
     buffers = _scratch.__dict__.setdefault("buffers", {})
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     if name not in buffers or buffers[name].size < size:
         buffers[name] = np.empty(size, np.uint8)
     return buffers[name][:size].view(dtype).reshape(shape)
