@@ -18,7 +18,7 @@ from pathlib import Path
 
 from contestants import ROOT
 from gpu_machine import Gpu, add_flags
-from versus import RESULTS
+from machine import RESULTS
 
 HERE = Path(__file__).parent
 

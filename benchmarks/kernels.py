@@ -12,7 +12,7 @@ import argparse
 import math
 
 from gpu_machine import Gpu, add_flags
-from versus import RESULTS
+from machine import RESULTS
 
 from minicnn.windows import Window
 

@@ -5,6 +5,7 @@ import platform
 import time
 from pathlib import Path
 
+RESULTS = Path(__file__).parent / "results"  # the tables that are kept
 # OpenBLAS knows the processor better than a variable that was left in the environment
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "OPENBLAS_CORETYPE"}
 

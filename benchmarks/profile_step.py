@@ -18,8 +18,7 @@ import time
 from contestants import Minicnn
 from contestants_gpu import MinicnnGpu, MinicnnTf32
 from gpu_machine import Gpu, add_flags
-from machine import copy_bandwidth, describe, sgemm_peak
-from versus import RESULTS
+from machine import RESULTS, copy_bandwidth, describe, sgemm_peak
 
 
 def timed(function, *arguments, **keywords):

@@ -18,8 +18,7 @@ import sys
 import time
 
 from contestants import ROOT, Minicnn
-from machine import ENVIRONMENT, describe
-from versus import RESULTS
+from machine import ENVIRONMENT, RESULTS, describe
 
 BATCH, TASKS = 128, ("training", "inference")
 IMPORT = "import time, numpy; start = time.perf_counter(); import minicnn; print(time.perf_counter() - start)"

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for a checkout that was never installed
 
 import numpy as np
-from machine import describe
+from machine import RESULTS, describe
 
 from alexnet import RECIPES, alexnet
 from minicnn import (
@@ -41,7 +41,6 @@ from minicnn import (
 )
 from minicnn.initialisers import Normal
 
-RESULTS = Path(__file__).parent / "results"
 WIDTH, CLASSES, CHECKED, LAST = 0.25, 12, 8, 30  # LAST: steps over which the loss at the end is averaged
 
 

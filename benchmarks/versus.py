@@ -20,14 +20,12 @@ import subprocess
 import sys
 import time
 import traceback
-from pathlib import Path
 
 import contestants_gpu
 from contestants import CONTESTANTS, can_run
 from gpu_machine import Gpu, add_flags
-from machine import ENVIRONMENT, describe, sgemm_peak
+from machine import ENVIRONMENT, RESULTS, describe, sgemm_peak
 
-RESULTS = Path(__file__).parent / "results"
 TURN = 0.5  # seconds: short steps are repeated, so that caches and threads are as warm as in a loop of such steps
 
 

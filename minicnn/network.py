@@ -158,7 +158,7 @@ class Sequential(Layer):
         self._check_input(x)
         ops = backends.get(self.backend)
         with Advice(self, x[:batch_size].shape, ops.bytes_in_use(), training=False):
-            return ops.concatenate([self.infer(x[i:i + batch_size]) for i in range(0, len(x), batch_size)])
+            return ops.concatenate([self._infer(ops, x[i:i + batch_size]) for i in range(0, len(x), batch_size)])
 
     def output_shape(self, shape):
         for layer in self:
