@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 os.environ.pop("OPENBLAS_CORETYPE", None)  # whoever's environment it is: the commands under test say nothing of it
@@ -101,11 +100,13 @@ def shared_data():
 @pytest.fixture
 def new_memory(monkeypatch):
     """No memory of earlier tests, and none but what arrays hold: tracemalloc sees it. Called, it is so anew."""
+    import numpy
+
     from minicnn.backends.numpy import arrays, parallel
 
     def renew():
         monkeypatch.setattr(parallel._scratch, "buffers", {}, raising=False)
 
-    monkeypatch.setattr(arrays, "_pool", SimpleNamespace(empty=np.empty))
+    monkeypatch.setattr(arrays, "_pool", SimpleNamespace(empty=numpy.empty))
     renew()
     return renew
