@@ -79,6 +79,7 @@ class _SingleThreaded:
             _set(_by_scope()[0], self._before)
 
 
+@functools.cache
 def _by_scope():
     """The libraries whose limit holds for the process, and those whose limit holds for a thread."""
     own = [library for library in _libraries() if getattr(library, "threading_layer", "") == "openmp"]

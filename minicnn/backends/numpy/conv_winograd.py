@@ -41,6 +41,7 @@ OUTPUTS = {1: 1, 2: 4, 3: 4, 4: 3, 5: 3}  # m for each r: larger tiles save prod
 POINTS = [Fraction(point) for point in ("0", "1", "-1", "2", "-1/2", "-2")]  # and ∞; a tile takes the first n − 1
 PIECE_BYTES = 18 * 2**20  # of V and M: each of their K products wants a hundred tiles or more …
 TILES, PIECES = 64, 4  # … and at least so many, if that leaves so many pieces for the threads
+LINE = 64  # bytes of a cache line
 BAND = 100  # tiles of a piece when there is but one image: its pieces are bands, two at least
 
 
@@ -71,7 +72,7 @@ def forward(x, w, b, y, window, rectify=False):
 
     def piece(start, stop, top, bottom):
         v = _transform_tiles(x[start:stop], bt, tiles, top, bottom)                             # (K, T, C)
-        m = parallel.scratch("winograd m", (*v.shape[:2], len(w)), x.dtype)                     # (K, T, O)
+        m = _scratch("winograd m", (*v.shape[:2], len(w)), x.dtype)                             # (K, T, O)
         np.matmul(v, u, out=m)
         band = y[start:stop, :, top * tiles.rows.stride:bottom * tiles.rows.stride]
         _outputs(m, at, b, band, tiles)
@@ -87,16 +88,16 @@ def backward(dy, x, w, dx, window):
     """dw (O, C, KH, KW); fills dx (N, C, H, W) unless it is None."""
     at, g, bt = _transforms(window.kernel, x.dtype)
     tiles = tiles_of(window, x.shape[2:])
-    ut = _transform_kernels(w, g)                                                               # (K, O, C)
+    u = _transform_kernels(w, g)                                                                # (K, O, C)
 
     def piece(start, stop):
         v = _transform_tiles(x[start:stop], bt, tiles, 0, tiles.rows.output_size(x.shape[2]))
         dm = _transform_outputs(dy[start:stop], at, tiles)                                      # (K, T, O)
-        du = np.matmul(dm.transpose(0, 2, 1), v, out=parallel.scratch("winograd du", ut.shape, x.dtype))
+        du = np.matmul(dm.transpose(0, 2, 1), v, out=_scratch("winograd du", u.shape, x.dtype))
         dw = parallel.scratch("winograd dw", (len(w), g.shape[1], x.shape[1]), x.dtype)
         np.matmul(g.T, du.transpose(1, 0, 2), out=dw)
         if dx is not None:
-            dv = np.matmul(dm, ut, out=v)
+            dv = np.matmul(dm, u, out=v)
             _add_tiles(dv, bt, dx[start:stop], tiles)
         return dw
 
@@ -134,15 +135,36 @@ def images_wanted(shape, tiles, elements=parallel.LEAST):
 
 
 def _transform_kernels(w, g):
-    """Ĝ·g: (K, F, D) from w (F, D, KH, KW)."""
-    u = empty((len(g), *w.shape[:2]), w.dtype)
+    """U = Ĝ·g: (K, F, D) from w (F, D, KH, KW)."""
+    u = _places(empty, (len(g), *w.shape[:2]), w.dtype)
 
     def rows(start, stop):
-        taps = np.ascontiguousarray(w[start:stop]).reshape(stop - start, w.shape[1], -1)        # (rows, D, KH·KW)
-        np.matmul(g, taps.transpose(0, 2, 1), out=u[:, start:stop].transpose(1, 0, 2))
+        taps = w[start:stop].reshape(-1, g.shape[1])                                            # (rows·D, KH·KW)
+        np.matmul(g, taps.T, out=_flat(u[:, start:stop]))
 
-    parallel.run(rows, parallel.ranges(len(w), 32))
+    parallel.run(rows, parallel.ranges(len(w), parallel.share(len(w), w[0].size)))
     return u
+
+
+def _places(make, shape, dtype):
+    """An array (K, rows, columns) by `make(shape, dtype)` whose K matrices begin odd numbers of cache lines apart.
+
+    A transform reads or writes the same spot in all of them. Were they a multiple of a page apart, as they would often be,
+    the processor would look for all of these in the same few lines of its cache.
+    """
+    places, *matrix = shape
+    size, itemsize = math.prod(matrix), np.dtype(dtype).itemsize
+    lines = -(-size * itemsize // LINE) | 1
+    return make((places, lines * LINE // itemsize), dtype)[:, :size].reshape(shape)
+
+
+def _scratch(name, shape, dtype):
+    return _places(functools.partial(parallel.scratch, name), shape, dtype)
+
+
+def _flat(u):
+    """(K, rows·columns), a view."""
+    return u.reshape(len(u), -1)
 
 
 def _transform_tiles(x, bt, tiles, top, bottom):
@@ -151,7 +173,7 @@ def _transform_tiles(x, bt, tiles, top, bottom):
     One product for each tile, (K, K)·(K, C): BLAS takes such small ones as they are, and would first copy large ones.
     """
     d = columns(x, tiles, top, bottom).reshape(-1, len(bt), x.shape[1])                         # (T, K, C)
-    v = parallel.scratch("winograd v", (len(bt), len(d), x.shape[1]), x.dtype)
+    v = _scratch("winograd v", (len(bt), len(d), x.shape[1]), x.dtype)
     np.matmul(bt, d, out=v.transpose(1, 0, 2))
     return v
 
@@ -183,7 +205,7 @@ def _transform_outputs(dy, at, tiles):
     values[...] = 0
     for pixels, tile in _pairs(dy, values, tiles):
         tile[...] = pixels
-    dm = parallel.scratch("winograd m", (at.shape[1], count, dy.shape[1]), dy.dtype)
+    dm = _scratch("winograd m", (at.shape[1], count, dy.shape[1]), dy.dtype)
     np.matmul(at.T, values, out=dm.transpose(1, 0, 2))
     return dm
 

@@ -9,7 +9,7 @@ import collections
 import math
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -117,9 +117,9 @@ def run(function, pieces):
     finally:
         waiting.clear()  # after an error, the helpers stop when they have done their present piece
         futures = [future for future in futures if not future.cancel()]  # who is still waking up finds nothing to do
-        wait(futures)  # nobody writes any more when the caller goes on
-    for future in futures:
-        future.result()  # raises what its pieces raised
+        errors = [future.exception() for future in futures]  # nobody writes any more when the caller goes on
+    for error in filter(None, errors):
+        raise error
     return results
 
 
