@@ -30,7 +30,7 @@ def threads():
 @each_algorithm(CASES)
 def test_the_smallest_pieces_change_nothing(case, algorithm, monkeypatch):
     """One image or one row of outputs a piece, for images that are small enough for an oracle."""
-    for module, name in ((conv_direct, "PIECE_BYTES"), (conv_im2col, "COLUMN_BYTES"), (conv_winograd, "PIECE_BYTES"),
+    for module, name in ((conv_direct, "PIECE_BYTES"), (conv_im2col, "COLUMN_BYTES"), (conv_winograd, "CHUNK_BYTES"),
                          (conv_fft, "CHUNK_BYTES"), (conv_fft, "FREQUENCIES")):  # fmt: skip
         monkeypatch.setattr(module, name, 1)
     layer, x, settings = build(case, algorithm=algorithm)

@@ -56,9 +56,8 @@ def conv2d_fastest(shape, channels_out, window, groups=1):
     n, c, o, taps = shape[0], shape[1] // groups, channels_out // groups, math.prod(window.kernel)
     pixels = math.prod(window.output_size(shape[2:]))
     if not conv_winograd.refusal(window):
-        # transforms are paid a channel, those of the kernels a piece; what they save grows with the taps
-        images = conv_winograd.images_wanted(shape, conv_winograd.tiles_of(window, shape[2:]))
-        if taps >= 4 and taps * min(c, o) >= 500 and taps * pixels * images >= 3000:
+        # transforms are paid a channel, those of the kernels once; what they save grows with the taps
+        if taps >= 4 and taps * min(c, o) >= 500 and taps * n * pixels >= 3000:
             return "winograd"
     elif taps >= 25 and c >= 16 and n * pixels >= 3000 and n * pixels * c * o >= 3e6:
         return "fft"  # the same, but the kernels' spectra are paid once; colours alone have too few columns to save

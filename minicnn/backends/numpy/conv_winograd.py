@@ -19,30 +19,37 @@ All of it is linear in d and linear in g, so backward is the transposes in rever
 
 A 3×3 kernel computes 4×4 outputs of a tile with 36 products in the place of 144, a 5×5 kernel 3×3 outputs with 49 for 225.
 
+V and M take several times the memory of x and y, so they are made for some images at a time, a chunk. It has three steps,
+each spread over the threads: all that comes in is transformed, the products are made place by place, and what they give is
+transformed back.
+
 What it costs is rounding, through the size of the matrices' numbers, and that depends on the points. With those below the
-error of AlexNet's layers, ‖y − y₆₄‖/‖y₆₄‖ in float32, is 2e-6 for 3×3 and 4e-6 for 5×5 kernels (of dx 3e-6 and 5e-6),
-where im2col has 4e-7; the textbook's 0, ±1, ±2, ∞ for 3×3 kernels give half as much again (Barabasz, Anderson, Soodhalter,
-Gregg 2020, "Error analysis and improving the accuracy of Winograd convolution for deep neural networks").
-`benchmarks/convolutions.py` measures it. An Inf or NaN makes its whole tile NaN, and in dw every tap.
+error of AlexNet's layers, ‖y − y₆₄‖/‖y₆₄‖ in float32, is 2e-6 for 3×3 and 4e-6 for 5×5 kernels (of dx 3e-6 and 5e-6,
+of dw 2e-6 and 7e-6), where im2col has 4e-7; the textbook's 0, ±1, ±2, ∞ for 3×3 kernels give half as much again (Barabasz,
+Anderson, Soodhalter, Gregg 2020, "Error analysis and improving the accuracy of Winograd convolution for deep neural
+networks"). `benchmarks/convolutions.py` measures it. An Inf or NaN makes its whole tile NaN, and in dw every tap.
 """
 
 import functools
 import math
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 
 from minicnn.backends.numpy import parallel
 from minicnn.backends.numpy.arrays import empty
-from minicnn.backends.numpy.im2col import columns, interior, padded_shape, scatter
+from minicnn.backends.numpy.im2col import columns, padded_shape, scatter
 from minicnn.windows import Axis, Window
 
 OUTPUTS = {1: 1, 2: 4, 3: 4, 4: 3, 5: 3}  # m for each r: larger tiles save products and lose digits
 POINTS = [Fraction(point) for point in ("0", "1", "-1", "2", "-1/2", "-2")]  # and ∞; a tile takes the first n − 1
-PIECE_BYTES = 18 * 2**20  # of V and M: each of their K products wants a hundred tiles or more …
-TILES, PIECES = 64, 4  # … and at least so many, if that leaves so many pieces for the threads
+CHUNK_BYTES = 64 * 2**20  # of V and M: the longer each of the K products, the less it matters that BLAS repacks U for it
+LEAST_TILES, MOST_TILES = 45, 100  # in a piece of the transforms: their passes over fewer are too short, …
+PIECES = 4  # … and between the two, there are so many pieces
+PLACES = 3  # of the K products in a piece
+SUM = 450  # tiles in one sum of dU: its rounding grows with them, and a sum of sums rounds less
 LINE = 64  # bytes of a cache line
-BAND = 100  # tiles of a piece when there is but one image: its pieces are bands, two at least
 
 
 def refusal(window):
@@ -54,55 +61,68 @@ def refusal(window):
 
 
 def workspace(shape, channels_out, window, itemsize):
-    """Bytes of the buffers in the backward pass (the larger one): U and sums of dg, and what one thread holds at a time."""
-    tiles = tiles_of(window, shape[2:])
-    images = _images_a_piece(shape, channels_out, tiles, itemsize)
-    count = images * math.prod(tiles.output_size(shape[2:]))
+    """Bytes of the buffers in the backward pass: U, dU, V, dM, dg, which all threads share, and what one of them holds."""
+    tiles, c = tiles_of(window, shape[2:]), shape[1]
+    grid = _images_a_chunk(shape, channels_out, tiles, itemsize), *tiles.output_size(shape[2:])
     places, outputs, taps = (math.prod(sides) for sides in (tiles.kernel, tiles.stride, window.kernel))
-    canvas = math.prod(padded_shape((images, *shape[1:]), tiles))
-    return itemsize * (2 * canvas + count * (2 * places * shape[1] + (places + outputs) * channels_out)
-                       + (2 * places + 3 * taps) * shape[1] * channels_out)
+    shared = 2 * (places + taps) * c * channels_out + places * math.prod(grid) * (c + channels_out)
+    images, rows, count = (part.stop - part.start for part in _pieces(*grid)[0])
+    canvas = images * (rows * tiles.rows.stride + tiles.rows.kernel) * padded_shape(shape, tiles)[2] * c
+    return itemsize * (shared + 2 * canvas + count * (places * c + outputs * channels_out))
 
 
-def forward(x, w, b, y, window, rectify=False):
-    """y (N, O, OH, OW) ← x (N, C, H, W) ⋆ w (O, C, KH, KW) + b (O,) or None."""
+def forward(x, w, b, y, window, rectify):
+    """y (N, O, OH, OW) ← x (N, C, H, W) ⋆ w (O, C, KH, KW) + b (O,) or None; its positive part if `rectify`."""
     at, g, bt = _transforms(window.kernel, x.dtype)
     tiles = tiles_of(window, x.shape[2:])
-    u = _transform_kernels(w.transpose(1, 0, 2, 3), g)                                          # (K, C, O)
+    w = w.transpose(1, 0, 2, 3)                                                                 # (C, O, KH, KW)
+    u = _apart((len(g), *w.shape[:2]), x.dtype)                                                 # (K, C, O)
 
-    def piece(start, stop, top, bottom):
-        v = _transform_tiles(x[start:stop], bt, tiles, top, bottom)                             # (K, T, C)
-        m = _scratch("winograd m", (*v.shape[:2], len(w)), x.dtype)                             # (K, T, O)
-        np.matmul(v, u, out=m)
-        band = y[start:stop, :, top * tiles.rows.stride:bottom * tiles.rows.stride]
-        _outputs(m, at, b, band, tiles)
-        if rectify:
-            np.maximum(band, 0, out=band)
+    def chunk(x, y, kernels):
+        pieces = _pieces(len(x), *tiles.output_size(x.shape[2:]))
+        v, m = (_apart((len(u), pieces[-1].tiles.stop, maps), x.dtype) for maps in w.shape[:2])  # (K, T, C), (K, T, O)
 
-    images = parallel.ranges(len(x), _images_a_piece(x.shape, len(w), tiles, x.itemsize))
-    bands = parallel.ranges(tiles.rows.output_size(x.shape[2]), _rows_a_piece(x.shape, tiles))
-    parallel.run(piece, [(*n, *r) for n in images for r in bands])
+        def products(low, high):
+            np.matmul(v[low:high], u[low:high], out=m[low:high])
+
+        parallel.run_calls(kernels + [(_transform_tiles, x, bt, tiles, v, piece) for piece in pieces])
+        parallel.run(products, parallel.ranges(len(u), PLACES))
+        parallel.run_calls((_outputs, m, at, b, y, tiles, rectify, piece) for piece in pieces)
+
+    kernels = [(_transform_kernels, w, g, u, *channels) for channels in _shares(w)]  # a part of the first chunk's step
+    for images in _even_slices(len(x), _images_a_chunk(x.shape, y.shape[1], tiles, x.itemsize)):
+        chunk(x[images], y[images], kernels)
+        kernels = []
 
 
 def backward(dy, x, w, dx, window):
     """dw (O, C, KH, KW); fills dx (N, C, H, W) unless it is None."""
     at, g, bt = _transforms(window.kernel, x.dtype)
     tiles = tiles_of(window, x.shape[2:])
-    u = _transform_kernels(w, g)                                                                # (K, O, C)
+    u, du = (_apart((len(g), *w.shape[:2]), x.dtype) for _ in range(2))                         # (K, O, C)
+    dg = empty((len(w), g.shape[1], w.shape[1]), x.dtype)                                       # (O, KH·KW, C)
+    dg[...] = 0
 
-    def piece(start, stop):
-        v = _transform_tiles(x[start:stop], bt, tiles, 0, tiles.rows.output_size(x.shape[2]))
-        dm = _transform_outputs(dy[start:stop], at, tiles)                                      # (K, T, O)
-        du = np.matmul(dm.transpose(0, 2, 1), v, out=_scratch("winograd du", u.shape, x.dtype))
-        dw = parallel.scratch("winograd dw", (len(w), g.shape[1], x.shape[1]), x.dtype)
-        np.matmul(g.T, du.transpose(1, 0, 2), out=dw)
-        if dx is not None:
-            dv = np.matmul(dm, u, out=v)
-            _add_tiles(dv, bt, dx[start:stop], tiles)
-        return dw
+    def chunk(dy, x, dx, kernels):
+        pieces = _pieces(len(x), *tiles.output_size(x.shape[2:]))
+        dm, v = (_apart((len(u), pieces[-1].tiles.stop, maps), x.dtype) for maps in w.shape[:2])  # (K, T, O), (K, T, C)
 
-    images = _images_a_piece(x.shape, len(w), tiles, x.itemsize)
-    return parallel.run_and_add(piece, len(x), images).transpose(0, 2, 1).reshape(w.shape)
+        def products(low, high):
+            _sum_of_products(dm[low:high], v[low:high], du[low:high])
+            if dx is not None:
+                np.matmul(dm[low:high], u[low:high], out=v[low:high])                           # dV
+
+        parallel.run_calls(kernels + [(_transform_tiles, x, bt, tiles, v, piece) for piece in pieces]
+                           + [(_transform_outputs, dy, at, tiles, dm, piece) for piece in pieces])
+        parallel.run(products, parallel.ranges(len(u), PLACES))
+        parallel.run_calls([(_add_tiles, v, bt, dx, tiles, piece) for piece in pieces if dx is not None]
+                           + [(_add_taps, du, g, dg, *channels) for channels in _shares(w)])
+
+    kernels = [(_transform_kernels, w, g, u, *channels) for channels in _shares(w)]
+    for images in _even_slices(len(x), _images_a_chunk(x.shape, len(w), tiles, x.itemsize)):
+        chunk(dy[images], x[images], None if dx is None else dx[images], kernels)
+        kernels = []
+    return dg.transpose(0, 2, 1).reshape(w.shape)
 
 
 def tiles_of(window, size):
@@ -117,37 +137,45 @@ def _tile(axis, pixels):
     return Axis(n, m, axis.before, after=(count - 1) * m + n - axis.before - pixels)
 
 
-def _images_a_piece(shape, channels_out, tiles, itemsize):
+def _images_a_chunk(shape, channels_out, tiles, itemsize):
+    """How many images' V and M are held at a time, at most."""
     elements = math.prod(tiles.kernel) * math.prod(tiles.output_size(shape[2:])) * (shape[1] + channels_out)
-    return max(1, min(PIECE_BYTES // (elements * itemsize), images_wanted(shape, tiles, elements)))
+    return max(1, min(CHUNK_BYTES // (elements * itemsize), shape[0]))
 
 
-def _rows_a_piece(shape, tiles):
-    """How many rows of tiles make a piece of forward: all of an image, unless there is but one for all the threads."""
-    rows, columns = tiles.output_size(shape[2:])
-    return rows if shape[0] > 1 else max(-(-rows // PIECES), min(-(-rows // 2), -(-BAND // columns)))
+def _even_slices(total, most):
+    """Slices of nearly equal length, at most `most`, up to `total`."""
+    count = -(-total // most)
+    return [slice(total * i // count, total * (i + 1) // count) for i in range(count)]
 
 
-def images_wanted(shape, tiles, elements=parallel.LEAST):
-    """How many images (N, C, H, W), of so many numbers each in V and M, fill a piece with tiles, were memory no matter."""
-    count = math.prod(tiles.output_size(shape[2:]))
-    return max(parallel.share(shape[0], elements), min(-(-TILES // count), -(-shape[0] // PIECES)))
+class _Piece(NamedTuple):
+    """A few whole images or a band of rows of tiles of one: where they are among the images, the rows, and all T tiles."""
+
+    images: slice
+    rows: slice
+    tiles: slice
 
 
-def _transform_kernels(w, g):
-    """U = Ĝ·g: (K, F, D) from w (F, D, KH, KW)."""
-    u = _places(empty, (len(g), *w.shape[:2]), w.dtype)
+def _pieces(images, rows, columns):
+    """The pieces of so many images of rows × columns tiles."""
+    count = rows * columns
+    wanted = min(max(LEAST_TILES, -(-images * count // PIECES)), MOST_TILES)
+    pieces = []
+    for start, stop in parallel.ranges(images, max(1, wanted // count)):
+        for band in _even_slices(rows, max(1, round(wanted / columns))):
+            first, last = start * count + band.start * columns, (stop - 1) * count + band.stop * columns
+            pieces.append(_Piece(slice(start, stop), band, slice(first, last)))
+    return pieces
 
-    def rows(start, stop):
-        taps = w[start:stop].reshape(-1, g.shape[1])                                            # (rows·D, KH·KW)
-        np.matmul(g, taps.T, out=_flat(u[:, start:stop]))
 
-    parallel.run(rows, parallel.ranges(len(w), parallel.share(len(w), w[0].size)))
-    return u
+def _shares(w):
+    """Ranges of the first channels of kernels (F, D, KH, KW)."""
+    return parallel.ranges(len(w), parallel.share(len(w), w[0].size))
 
 
-def _places(make, shape, dtype):
-    """An array (K, rows, columns) by `make(shape, dtype)` whose K matrices begin odd numbers of cache lines apart.
+def _apart(shape, dtype):
+    """An array (K, rows, columns) whose K matrices begin odd numbers of cache lines apart.
 
     A transform reads or writes the same spot in all of them. Were they a multiple of a page apart, as they would often be,
     the processor would look for all of these in the same few lines of its cache.
@@ -155,59 +183,85 @@ def _places(make, shape, dtype):
     places, *matrix = shape
     size, itemsize = math.prod(matrix), np.dtype(dtype).itemsize
     lines = -(-size * itemsize // LINE) | 1
-    return make((places, lines * LINE // itemsize), dtype)[:, :size].reshape(shape)
+    return empty((places, lines * LINE // itemsize), dtype)[:, :size].reshape(shape)
 
 
-def _scratch(name, shape, dtype):
-    return _places(functools.partial(parallel.scratch, name), shape, dtype)
+def _transform_kernels(w, g, u, start, stop):
+    """U = Ĝ·g: (K, F, D) from w (F, D, KH, KW), for some of the F."""
+    taps = w[start:stop].reshape(-1, g.shape[1])                                                # (channels·D, KH·KW)
+    np.matmul(g, taps.T, out=u[:, start:stop].reshape(len(g), -1))
 
 
-def _flat(u):
-    """(K, rows·columns), a view."""
-    return u.reshape(len(u), -1)
+def _sum_of_products(dm, v, du):
+    """du[k] ← Σ dm[k]ᵀ·v[k] over the tiles, in sums of a few: a sum of sums rounds less."""
+    for number, part in enumerate(_even_slices(v.shape[1], SUM)):
+        out = parallel.scratch("winograd du", du.shape, du.dtype) if number else du
+        np.matmul(dm[:, part].transpose(0, 2, 1), v[:, part], out=out)
+        if number:
+            du += out
 
 
-def _transform_tiles(x, bt, tiles, top, bottom):
-    """V = B̂ᵀ·d: (K, T, C) from rows top … bottom of the tiles of images (N, C, H, W).
+def _add_taps(du, g, dg, start, stop):
+    """dg (O, KH·KW, C) += Ĝᵀ·dU, for some of the O."""
+    part = dg[start:stop]
+    part += np.matmul(g.T, du[:, start:stop].transpose(1, 0, 2), out=parallel.scratch("winograd dg", part.shape, dg.dtype))
+
+
+def _transform_tiles(x, bt, tiles, v, piece):
+    """V = B̂ᵀ·d: (K, T, C) from images (N, C, H, W).
 
     One product for each tile, (K, K)·(K, C): BLAS takes such small ones as they are, and would first copy large ones.
     """
-    d = columns(x, tiles, top, bottom).reshape(-1, len(bt), x.shape[1])                         # (T, K, C)
-    v = _scratch("winograd v", (len(bt), len(d), x.shape[1]), x.dtype)
-    np.matmul(bt, d, out=v.transpose(1, 0, 2))
-    return v
+    d = columns(x[piece.images], tiles, piece.rows.start, piece.rows.stop)
+    np.matmul(bt, d.reshape(-1, len(bt), x.shape[1]), out=v[:, piece.tiles].transpose(1, 0, 2))
 
 
-def _add_tiles(dv, bt, dx, tiles):
-    """dx (N, C, H, W) ← the pixels of dd = B̂·dV."""
-    n, c, *size = dx.shape
-    shape = (n, *tiles.output_size(size), *tiles.kernel, c)
+def _add_tiles(dv, bt, dx, tiles, piece):
+    """dx (N, C, H, W) ← the pixels of dd = B̂·dV. For a band, tiles above it that reach into it are computed once more."""
+    (n, m), before, left = (tiles.rows.kernel, tiles.rows.stride), tiles.rows.before, tiles.columns.before
+    (_, c, height, width), (total, across) = dx.shape, tiles.output_size(dx.shape[2:])
+    images, rows, part = piece
+    above = min(rows.start, -(-n // m) - 1)  # rows of tiles
+    shape = images.stop - images.start, rows.stop - rows.start + above, across, n, tiles.columns.kernel, c
     dd = parallel.scratch("im2col columns", shape, dx.dtype)
+    dv = dv[:, part.start - above * across:part.stop]
     np.matmul(bt.T, dv.transpose(1, 0, 2), out=dd.reshape(-1, len(bt), c))
-    canvas = parallel.scratch("winograd canvas", padded_shape(dx.shape, tiles), dx.dtype)
+    first = (rows.start - above) * m  # row of the canvas
+    canvas = (shape[0], (shape[1] - 1) * m + n, *padded_shape(dx.shape, tiles)[2:])
+    canvas = parallel.scratch("winograd canvas", canvas, dx.dtype)
     canvas[...] = 0
     scatter(dd, canvas, tiles)
-    dx[...] = interior(canvas, size, tiles).transpose(0, 3, 1, 2)
+    top, bottom = (min(max(0, row * m - before), height) for row in (rows.start, rows.stop))
+    pixels = dx[images, :, top:height if rows.stop == total else bottom]
+    start = top + before - first
+    pixels[...] = canvas[:, start:start + pixels.shape[2], left:left + width].transpose(0, 3, 1, 2)
 
 
-def _outputs(m, at, b, y, tiles):
-    """y (N, O, OH, OW) ← Âᵀ·M + b; what a tile has beyond the edge is dropped."""
-    out = parallel.scratch("winograd outputs", (m.shape[1], len(at), m.shape[2]), m.dtype)      # (T, m², O)
+def _outputs(m, at, b, y, tiles, rectify, piece):
+    """y (N, O, OH, OW) ← Âᵀ·M + b, or its positive part; what a tile has beyond the edge is dropped."""
+    m = m[:, piece.tiles]
+    out = parallel.scratch("winograd outputs", (m.shape[1], len(at), m.shape[2]), m.dtype)      # (tiles, m², O)
     np.matmul(at, m.transpose(1, 0, 2), out=out)
-    for pixels, values in _pairs(y, out, tiles):
+    band = _band(y, tiles, piece)
+    for pixels, values in _pairs(band, out, tiles):
         np.add(values, 0 if b is None else b, out=pixels)
+    if rectify:
+        np.maximum(band, 0, out=band)
 
 
-def _transform_outputs(dy, at, tiles):
+def _transform_outputs(dy, at, tiles, dm, piece):
     """dM = Â·dy: (K, T, O) from dy (N, O, OH, OW), zero beyond the edge."""
-    count = len(dy) * math.prod(-(-size // m) for size, m in zip(dy.shape[2:], tiles.stride))
-    values = parallel.scratch("winograd outputs", (count, len(at), dy.shape[1]), dy.dtype)      # (T, m², O)
+    dm = dm[:, piece.tiles]
+    values = parallel.scratch("winograd outputs", (dm.shape[1], len(at), dm.shape[2]), dy.dtype)  # (tiles, m², O)
     values[...] = 0
-    for pixels, tile in _pairs(dy, values, tiles):
+    for pixels, tile in _pairs(_band(dy, tiles, piece), values, tiles):
         tile[...] = pixels
-    dm = _scratch("winograd m", (at.shape[1], count, dy.shape[1]), dy.dtype)
     np.matmul(at.T, values, out=dm.transpose(1, 0, 2))
-    return dm
+
+
+def _band(y, tiles, piece):
+    """The outputs of a piece."""
+    return y[piece.images, :, piece.rows.start * tiles.rows.stride:piece.rows.stop * tiles.rows.stride]
 
 
 def _pairs(y, values, tiles):

@@ -123,6 +123,11 @@ def run(function, pieces):
     return results
 
 
+def run_calls(calls):
+    """`run` for calls of several kinds: (function, *arguments) each."""
+    return run(lambda function, *arguments: function(*arguments), calls)
+
+
 def describe():
     """What computes, in words: the BLAS in use, and the number of threads."""
     count = get_num_threads()
