@@ -10,7 +10,8 @@ from minicnn.errors import ShapeError
 pytestmark = pytest.mark.every_backend
 
 # images, features in, features out
-SIZES = [(5, 3, 7), (1, 4, 2), (3, 1, 5), (4, 7, 1), (1, 1, 1), (131, 6, 5), (3, 2, 521), (2, 521, 3), (3, 1030, 19)]
+SIZES = [(5, 3, 7), (1, 4, 2), (3, 1, 5), (4, 7, 1), (1, 1, 1), (131, 6, 5), (3, 2, 521), (2, 521, 3),
+         (3, 1030, 19), (2, 530, 40), (2, 150, 530)]
 
 
 def product(x, p):
