@@ -6,7 +6,9 @@
 
 Runs of all settings take turns, so that a machine that slows down slows all of them; medians. Cores share memory, caches and
 power, so no program is twice as fast on two of them as on one. What a machine has to give is measured beside it: as many
-processes as threads, each on one thread and on its share of the batch, at work together or one of them alone.
+processes as threads, each on one thread and on its share of the batch, at work together or one of them alone; and the same
+for a matrix product, which needs little but the cores, and for copying, which needs little but the memory. The smaller the
+batch, the more of a step is the passing of all weights through memory; how much is measured too.
 """
 
 import argparse
@@ -18,9 +20,11 @@ import sys
 import time
 
 from contestants import ROOT, Minicnn
-from machine import ENVIRONMENT, RESULTS, describe
+from machine import ENVIRONMENT, RESULTS, copy_bandwidth, describe
 
 BATCH, TASKS = 128, ("training", "inference")
+PROBES = {"product": "a matrix product, 4096³", "copy": "copying 64 MiB"}
+PASSES = {"training": 8, "inference": 1}  # of the weights: y = x·Wᵀ; dx = dy·W, dW written, and v, g, w read, v, w written
 IMPORT = "import time, numpy; start = time.perf_counter(); import minicnn; print(time.perf_counter() - start)"
 
 
@@ -36,14 +40,35 @@ def in_turns(functions, rounds):
     return {name: statistics.median(one[name] for one in measured) for name in functions}
 
 
+class Worker(Minicnn):
+    """A contestant that can also do what needs the cores alone, or the memory alone."""
+
+    def __init__(self, recipe, batch):
+        import numpy as np
+
+        super().__init__(recipe, batch)
+        self.matrix = np.ones((4096, 4096), np.float32)
+        self.copied = self.matrix.copy()
+
+    def product(self):
+        from minicnn import blas
+
+        with blas.single_threaded:
+            self.matrix @ self.matrix
+
+    def copy(self):
+        for _ in range(16):
+            self.copied[...] = self.matrix
+
+
 def serve(recipe, batch, pipe):
     """A process of one thread: runs every task that comes through the pipe, and says when it is done."""
     import minicnn
 
     minicnn.set_num_threads(1)
-    contestant = Minicnn(recipe, batch)
+    worker = Worker(recipe, batch)
     for task in iter(pipe.recv, None):
-        getattr(contestant, task)()
+        getattr(worker, task)()
         pipe.send(task)
 
 
@@ -78,23 +103,25 @@ def by_threads(recipe, rounds):
 
     with processes(recipe, most) as (work, pipes):
         def ways(task):
-            return {"one": lambda: run(task, 1), "all": lambda: run(task, most),
-                    "alone": lambda: work(task, pipes[:1]), "together": lambda: work(task, pipes)}
+            threads = {"one": lambda: run(task, 1), "all": lambda: run(task, most)} if task in TASKS else {}
+            return threads | {"alone": lambda: work(task, pipes[:1]), "together": lambda: work(task, pipes)}
 
-        found = in_turns({(task, way): function for task in TASKS for way, function in ways(task).items()}, rounds)
+        all_ways = {(task, way): function for task in (*TASKS, *PROBES) for way, function in ways(task).items()}
+        found = in_turns(all_ways, rounds)
     minicnn.set_num_threads(most)
     lines = [f"| | 1 thread | {most} threads | speed-up | of {most} processes |", "|---|---|---|---|---|"]
+    gain = {task: most * found[task, "alone"] / found[task, "together"] for task in (*TASKS, *PROBES)}
     for task in TASKS:
-        one, all_, alone, together = (found[task, way] for way in ("one", "all", "alone", "together"))
-        lines.append(f"| {task}, batch {BATCH} | {one:.3f} s | {all_:.3f} s | {one / all_:.2f} "
-                     f"| {most * alone / together:.2f} |")
-    return lines
+        one, all_ = found[task, "one"], found[task, "all"]
+        lines.append(f"| {task}, batch {BATCH} | {one:.3f} s | {all_:.3f} s | {one / all_:.2f} | {gain[task]:.2f} |")
+    return lines + [f"| {what} | | | | {gain[task]:.2f} |" for task, what in PROBES.items()]
 
 
 def by_batch(recipe, batches, rounds):
-    """Milliseconds an image at each batch size."""
+    """Milliseconds an image at each batch size, and how many of them the weights take at the speed of copying."""
     contestant = Minicnn(recipe, max(batches))
     images, labels = contestant.images, contestant.labels
+    weights, bandwidth = sum(p.data.nbytes for p in contestant.net.parameters()), copy_bandwidth()
 
     def run(task, batch):
         contestant.images, contestant.labels = images[:batch], labels[:batch]
@@ -105,6 +132,9 @@ def by_batch(recipe, batches, rounds):
         found = in_turns({batch: lambda task=task, batch=batch: run(task, batch) for batch in batches}, rounds)
         cells = " | ".join(f"{1e3 * found[batch] / batch:.2f}" for batch in batches)
         lines.append(f"| {task}, ms an image | {cells} |")
+        floor = 1e3 * PASSES[task] * weights / bandwidth
+        cells = " | ".join(f"{floor / batch:.2f}" for batch in batches)
+        lines.append(f"| of it, weights through memory {PASSES[task]}× | {cells} |")
     return lines
 
 
