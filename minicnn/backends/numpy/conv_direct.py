@@ -129,8 +129,11 @@ class _Line:
             yield part, grid[a * sw + b, :, :, row:row + part.shape[2], column:column + part.shape[3]]
 
 
-def forward(x, w, b, y, window, rectify=False):
-    """y (N, O, OH, OW) ← x (N, C, H, W) ⋆ w (O, C, KH, KW) + b (O,) or None; depthwise where w is (C, 1, KH, KW)."""
+def forward(x, w, b, y, window, rectify):
+    """y (N, O, OH, OW) ← x (N, C, H, W) ⋆ w (O, C, KH, KW) + b (O,) or None; its positive part if `rectify`.
+
+    Depthwise where w is (C, 1, KH, KW).
+    """
     product = np.matmul if x.shape[1] == w.shape[1] else np.multiply
     taps = _taps(w)
     images, rows = _piece_size(x.shape, len(w), window, x.itemsize, PIECES)

@@ -64,8 +64,8 @@ def workspace(shape, channels_out, window, itemsize):
     return itemsize * (spectra + product + a_row + canvas * (rows + 1) // rows)
 
 
-def forward(x, w, b, y, window, rectify=False):
-    """y (N, O, OH, OW) ← x (N, C, H, W) ⋆ w (O, C, KH, KW) + b (O,) or None."""
+def forward(x, w, b, y, window, rectify):
+    """y (N, O, OH, OW) ← x (N, C, H, W) ⋆ w (O, C, KH, KW) + b (O,) or None; its positive part if `rectify`."""
     tiles = _tiles(window, len(x), *x.shape[2:])
     waves, _ = _waves(tiles.kernel, window, x.dtype)
     taps = _taps(w.transpose(1, 0, 2, 3))                                                       # (KH·KW, C·O)

@@ -68,8 +68,8 @@ def _as_matrix(w):
     return matrix.reshape(o, -1)
 
 
-def forward(x, w, b, y, window, rectify=False):
-    """y (N, O, OH, OW) ← x (N, C, H, W) ⋆ w (O, C, KH, KW) + b (O,) or None."""
+def forward(x, w, b, y, window, rectify):
+    """y (N, O, OH, OW) ← x (N, C, H, W) ⋆ w (O, C, KH, KW) + b (O,) or None; its positive part if `rectify`."""
     matrix, (oh, ow) = w.reshape(len(w), -1), y.shape[2:]
     images, rows = _piece_size(len(x), oh, ow, sum(matrix.shape), x.itemsize)
 
