@@ -181,6 +181,7 @@ CLEAR = [
     ((128, 3, 227, 227), 96, 11, 4, 1, ("im2col",)),  # AlexNet's conv1: 1.8
     ((1, 3, 227, 227), 96, 11, 4, 1, ("im2col",)),  # 1.9
     ((128, 96, 27, 27), 256, 5, 1, 1, ("winograd",)),  # conv2: 1.8
+    ((64, 256, 13, 13), 384, 3, 1, 1, ("winograd",)),  # conv3: 2
     ((1, 96, 27, 27), 256, 5, 1, 1, ("winograd",)),  # 1.8
     ((1, 384, 13, 13), 256, 3, 1, 1, ("direct", "im2col")),  # conv5 with one image: 1.5
     ((16, 256, 28, 28), 256, 3, 1, 1, ("winograd",)),  # 1.7
@@ -242,7 +243,8 @@ def test_bits_do_not_depend_on_the_number_of_threads(algorithm, groups, threads)
 
 # x shape, out channels, kernel, stride, padding
 MEMORY = {
-    "batch": ((16, 16, 60, 60), 8, 3, 1, 1), "large image": ((2, 16, 200, 150), 8, 5, 1, 2),
+    "batch": ((16, 16, 60, 60), 8, 3, 1, 1), "batch above any chunk": ((150, 16, 60, 60), 8, 3, 1, 1),
+    "large image": ((2, 16, 200, 150), 8, 5, 1, 2),
     "unequal": ((3, 5, 100, 90), 7, (3, 5), 1, 1), "stride": ((3, 8, 120, 90), 16, 3, 2, 0),
     "1x1": ((9, 32, 80, 80), 16, 1, 1, 0), "few channels": ((8, 3, 64, 60), 32, 5, 1, 2),
     "many weights": ((3, 240, 9, 7), 250, 5, 1, 2), "many weights, one image": ((1, 250, 9, 7), 240, 7, 1, 3),

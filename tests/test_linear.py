@@ -1,5 +1,7 @@
 """Linear: y = x w^T + b, against loops and known values."""
 
+import importlib
+
 import numpy as np
 import pytest
 from helpers import assert_close, check_layer, fetch, fill, normal, run, send
@@ -37,6 +39,34 @@ def product_backward(x, dy, p):
 def test_linear_equals_loops(sizes, bias):
     N, features_in, features_out = sizes
     check_layer(fill(Linear(features_in, features_out, bias=bias)), normal(N, features_in), product, product_backward)
+
+
+@pytest.mark.numpy_only
+@pytest.mark.parametrize("images", [1, 2, 5, 32, 33])
+@pytest.mark.parametrize("features", [(1, 1), (12, 12), (13, 11), (7, 25), (26, 8), (2, 14), (14, 1)], ids=str)
+def test_blocks_of_every_number_and_rest_equal_loops(features, images, monkeypatch):
+    """Blocks and pieces of a few features: none, one or several each way, with and without a rest."""
+    module = importlib.import_module("minicnn.backends.numpy.linear")
+    for name, value in (("BLOCK", (2, 3)), ("TURNED", (3, 2)), ("FEATURES", 6)):
+        monkeypatch.setattr(module, name, value)
+    check_layer(fill(Linear(*features)), normal(images, features[0]), product, product_backward)
+
+
+@pytest.mark.numpy_only
+@pytest.mark.parametrize("images", [1, 3, 40])
+def test_an_image_without_numbers_stays_alone(images):
+    """An infinite feature reaches its own image in y, its own column in dW, and nothing in dx."""
+    layer, x, dy = fill(Linear(1100, 170).astype("float64")), normal(images, 1100), normal(images, 170, seed=1)
+    clean_y, clean_dx, gradients = run(layer, x, dy)
+    x[-1, 600] = np.inf
+    with np.errstate(invalid="ignore"):
+        y, dx, found = run(layer, x, dy)
+    assert not np.isfinite(y[-1]).any() and not np.isfinite(found["weight"][:, 600]).any()
+    np.testing.assert_array_equal(y[:-1], clean_y[:-1])
+    np.testing.assert_array_equal(dx, clean_dx)
+    for array in (found["weight"], gradients["weight"]):
+        array[:, 600] = 0
+    np.testing.assert_array_equal(found["weight"], gradients["weight"])
 
 
 def test_bias_false_has_no_bias():

@@ -96,6 +96,17 @@ def test_so_do_the_fast_algorithms(algorithm):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.numpy_only
+@pytest.mark.parametrize("algorithm", ["im2col", "winograd", "fft"])
+def test_infinities_and_nan_go_through_every_rectified_convolution(algorithm):
+    x = images()
+    x[0, 0, 2, 1], x[1, 1, 3, 2], x[2, 0, 0, 0] = np.nan, np.inf, -np.inf
+    as_one, one_by_one = both_ways(lambda: rectified(algorithm), x)
+    assert np.isnan(as_one[0]).any()
+    for one, other in zip(as_one, one_by_one, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_infinities_and_nan_go_through_a_rectified_convolution():
     x = images()
     x[0, 0, 2, 1], x[1, 1, 3, 2], x[2, 0, 0, 0] = np.nan, np.inf, -np.inf

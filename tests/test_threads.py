@@ -265,6 +265,32 @@ def test_no_piece_is_at_work_any_more_when_an_error_reaches_the_caller():
         ended.clear()
 
 
+def test_an_error_in_a_helper_alone_reaches_the_caller():
+    set_num_threads(2)
+    caller, begun = threading.get_ident(), threading.Barrier(2)
+
+    def piece():
+        begun.wait(timeout=30)
+        if threading.get_ident() != caller:
+            raise ValueError("a helper's")
+
+    with pytest.raises(ValueError, match="a helper's"):
+        parallel.run(piece, [()] * 2)
+
+
+@pytest.mark.parametrize("images", [2, 40])
+def test_bits_of_a_fully_connected_layer_do_not_depend_on_the_number_of_threads(images):
+    """Larger than the blocks and pieces of its weights."""
+    x, dy, found = normal(images, 1300, dtype=np.float32), normal(images, 700, seed=1, dtype=np.float32), []
+    for threads in (1, 2, 3, 5):
+        set_num_threads(threads)
+        layer = Linear(1300, 700, seed=0)
+        found.append((fetch(layer(send(x))), fetch(layer.backward(send(dy))), fetch(layer.weight.grad)))
+    for other in found[1:]:
+        for one, many in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(one, many)
+
+
 def test_an_operation_inside_a_piece_runs_where_it_is():
     """A thread that waited for others of its own pool could wait for ever."""
     done = in_a_process("""
