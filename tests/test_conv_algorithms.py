@@ -244,7 +244,8 @@ def test_bits_do_not_depend_on_the_number_of_threads(algorithm, groups, threads)
 # x shape, out channels, kernel, stride, padding
 MEMORY = {
     "batch": ((16, 16, 60, 60), 8, 3, 1, 1), "batch above any chunk": ((150, 16, 60, 60), 8, 3, 1, 1),
-    "large image": ((2, 16, 200, 150), 8, 5, 1, 2),
+    "batch just above a chunk": ((87, 16, 60, 60), 8, 3, 1, 1), "large image": ((2, 16, 200, 150), 8, 5, 1, 2),
+    "wide image": ((2, 24, 10, 1200), 24, 5, 1, 2),
     "unequal": ((3, 5, 100, 90), 7, (3, 5), 1, 1), "stride": ((3, 8, 120, 90), 16, 3, 2, 0),
     "1x1": ((9, 32, 80, 80), 16, 1, 1, 0), "few channels": ((8, 3, 64, 60), 32, 5, 1, 2),
     "many weights": ((3, 240, 9, 7), 250, 5, 1, 2), "many weights, one image": ((1, 250, 9, 7), 240, 7, 1, 3),

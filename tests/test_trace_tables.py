@@ -160,7 +160,7 @@ def one_thread():
 @pytest.mark.parametrize("recipe", ["paper", "flowers17"])
 def test_memory_is_what_a_step_and_predict_take(recipe, new_memory):
     size = RECIPES[recipe].input_size
-    net = alexnet(recipe, 5, width=0.3)
+    net = alexnet(recipe, 5, width=0.3)  # so wide that what threads keep for other layers, some 10 MiB, is a small part
     images, labels = normal(32, 3, size, size, dtype=np.float32), np.arange(32) % 5
     wanted = trace(net, images.shape)
     optimiser, loss = SGD(net.parameters(), 0.01), SoftmaxCrossEntropy()

@@ -19,15 +19,15 @@ All of it is linear in d and linear in g, so backward is the transposes in rever
 
 A 3×3 kernel computes 4×4 outputs of a tile with 36 products in the place of 144, a 5×5 kernel 3×3 outputs with 49 for 225.
 
-V and M take several times the memory of x and y, so they are made for some images at a time, a chunk. It has three steps,
-each spread over the threads: all that comes in is transformed, the products are made place by place, and what they give is
-transformed back.
+V and M take several times the memory of x and y, so they are made for some images at a time, a chunk of one or more. It has
+three steps, each spread over the threads: all that comes in is transformed, the products are made place by place, and what
+they give is transformed back.
 
 What it costs is rounding, through the size of the matrices' numbers, and that depends on the points. With those below the
 error of AlexNet's layers, ‖y − y₆₄‖/‖y₆₄‖ in float32, is 2e-6 for 3×3 and 4e-6 for 5×5 kernels (of dx 3e-6 and 5e-6,
 of dw 2e-6 and 7e-6), where im2col has 4e-7; the textbook's 0, ±1, ±2, ∞ for 3×3 kernels give half as much again (Barabasz,
 Anderson, Soodhalter, Gregg 2020, "Error analysis and improving the accuracy of Winograd convolution for deep neural
-networks"). `benchmarks/convolutions.py` measures it. An Inf or NaN makes its whole tile NaN, and in dw every tap.
+networks"). `benchmarks/convolutions.py` measures it. An Inf or NaN makes the tiles that see it NaN, and in dw every tap.
 """
 
 import functools
@@ -47,6 +47,7 @@ POINTS = [Fraction(point) for point in ("0", "1", "-1", "2", "-1/2", "-2")]  # a
 CHUNK_BYTES = 64 * 2**20  # of V and M: the longer each of the K products, the less it matters that BLAS repacks U for it
 LEAST_TILES, MOST_TILES = 45, 100  # in a piece of the transforms: their passes over fewer are too short, …
 PIECES = 4  # … and between the two, there are so many pieces
+BAND = 4  # rows of tiles, at least, in a part of an image: backward computes one or two more above each band
 PLACES = 3  # of the K products in a piece
 SUM = 450  # tiles in one sum of dU: its rounding grows with them, and a sum of sums rounds less
 LINE = 64  # bytes of a cache line
@@ -61,14 +62,18 @@ def refusal(window):
 
 
 def workspace(shape, channels_out, window, itemsize):
-    """Bytes of the buffers in the backward pass: U, dU, V, dM, dg, which all threads share, and what one of them holds."""
+    """Bytes of the buffers in the backward pass: U, dU, V, dM, dg, which all threads share, and what one of them holds.
+
+    But for what it holds of dU and dg, which is little.
+    """
     tiles, c = tiles_of(window, shape[2:]), shape[1]
     grid = _images_a_chunk(shape, channels_out, tiles, itemsize), *tiles.output_size(shape[2:])
     places, outputs, taps = (math.prod(sides) for sides in (tiles.kernel, tiles.stride, window.kernel))
     shared = 2 * (places + taps) * c * channels_out + places * math.prod(grid) * (c + channels_out)
-    images, rows, count = (part.stop - part.start for part in _pieces(*grid)[0])
+    images, rows, _ = (part.stop - part.start for part in _pieces(*grid)[-1])
+    rows += min(grid[1] - rows, _overlap(tiles))
     canvas = images * (rows * tiles.rows.stride + tiles.rows.kernel) * padded_shape(shape, tiles)[2] * c
-    return itemsize * (shared + 2 * canvas + count * (places * c + outputs * channels_out))
+    return itemsize * (shared + 2 * canvas + images * rows * grid[2] * (places * c + outputs * channels_out))
 
 
 def forward(x, w, b, y, window, rectify):
@@ -138,9 +143,10 @@ def _tile(axis, pixels):
 
 
 def _images_a_chunk(shape, channels_out, tiles, itemsize):
-    """How many images' V and M are held at a time, at most."""
+    """How many images' V and M are held at a time, in the largest of chunks of nearly equal size."""
     elements = math.prod(tiles.kernel) * math.prod(tiles.output_size(shape[2:])) * (shape[1] + channels_out)
-    return max(1, min(CHUNK_BYTES // (elements * itemsize), shape[0]))
+    chunks = -(-shape[0] // max(1, CHUNK_BYTES // (elements * itemsize)))
+    return -(-shape[0] // chunks) if chunks else 1
 
 
 def _even_slices(total, most):
@@ -163,7 +169,7 @@ def _pieces(images, rows, columns):
     wanted = min(max(LEAST_TILES, -(-images * count // PIECES)), MOST_TILES)
     pieces = []
     for start, stop in parallel.ranges(images, max(1, wanted // count)):
-        for band in _even_slices(rows, max(1, round(wanted / columns))):
+        for band in _even_slices(rows, max(BAND, round(wanted / columns))):
             first, last = start * count + band.start * columns, (stop - 1) * count + band.stop * columns
             pieces.append(_Piece(slice(start, stop), band, slice(first, last)))
     return pieces
@@ -178,7 +184,7 @@ def _apart(shape, dtype):
     """An array (K, rows, columns) whose K matrices begin odd numbers of cache lines apart.
 
     A transform reads or writes the same spot in all of them. Were they a multiple of a page apart, as they would often be,
-    the processor would look for all of these in the same few lines of its cache.
+    the processor would look for all of these in the same few lines of its cache. Each matrix by itself is contiguous.
     """
     places, *matrix = shape
     size, itemsize = math.prod(matrix), np.dtype(dtype).itemsize
@@ -217,11 +223,11 @@ def _transform_tiles(x, bt, tiles, v, piece):
 
 
 def _add_tiles(dv, bt, dx, tiles, piece):
-    """dx (N, C, H, W) ← the pixels of dd = B̂·dV. For a band, tiles above it that reach into it are computed once more."""
+    """dx (N, C, H, W) ← the pixels of dd = B̂·dV. For each band, the tiles above that reach into it are computed again."""
     (n, m), before, left = (tiles.rows.kernel, tiles.rows.stride), tiles.rows.before, tiles.columns.before
-    (_, c, height, width), (total, across) = dx.shape, tiles.output_size(dx.shape[2:])
+    (_, c, _, width), (total, across) = dx.shape, tiles.output_size(dx.shape[2:])
     images, rows, part = piece
-    above = min(rows.start, -(-n // m) - 1)  # rows of tiles
+    above = min(rows.start, _overlap(tiles))
     shape = images.stop - images.start, rows.stop - rows.start + above, across, n, tiles.columns.kernel, c
     dd = parallel.scratch("im2col columns", shape, dx.dtype)
     dv = dv[:, part.start - above * across:part.stop]
@@ -231,10 +237,15 @@ def _add_tiles(dv, bt, dx, tiles, piece):
     canvas = parallel.scratch("winograd canvas", canvas, dx.dtype)
     canvas[...] = 0
     scatter(dd, canvas, tiles)
-    top, bottom = (min(max(0, row * m - before), height) for row in (rows.start, rows.stop))
-    pixels = dx[images, :, top:height if rows.stop == total else bottom]
+    top, bottom = (max(0, row * m - before) for row in (rows.start, rows.stop))
+    pixels = dx[images, :, top:None if rows.stop == total else bottom]
     start = top + before - first
     pixels[...] = canvas[:, start:start + pixels.shape[2], left:left + width].transpose(0, 3, 1, 2)
+
+
+def _overlap(tiles):
+    """How many rows of tiles reach into the one below them."""
+    return -(-tiles.rows.kernel // tiles.rows.stride) - 1
 
 
 def _outputs(m, at, b, y, tiles, rectify, piece):

@@ -37,15 +37,15 @@ def linear(x, w, b):
 def linear_backward(dy, x, w, has_bias=True, need_dx=True):
     """dx = dy·W (or None), dW = dyᵀ·x, db = Σₙ dy (or None)."""
     dx = empty(x.shape, x.dtype) if need_dx else None
-    dw = empty(w.shape, w.dtype)
-    columns = np.ascontiguousarray(dy.T)
+    dw, few = empty(w.shape, w.dtype), _are_few(x)
+    columns = np.ascontiguousarray(dy.T) if few else dy.T
+    product = _block_by_block if few else np.multiply if len(x) == 1 else np.matmul  # matmul is slow for one image
 
     def rows_of_dw(start, stop):
-        product = np.multiply if len(x) == 1 else _block_by_block if len(x) <= FEW else np.matmul
         product(columns[start:stop], x, out=dw[start:stop])
 
     def columns_of_dx(start, stop):
-        if _are_few(x):
+        if few:
             out = parallel.scratch("linear out", (stop - start, len(x)), x.dtype)               # dxᵀ (features, N)
             _sum_of_blocks(w[:, start:stop].T, columns, TURNED, out)
             dx[:, start:stop] = out.T
@@ -60,7 +60,7 @@ def linear_backward(dy, x, w, has_bias=True, need_dx=True):
 
 
 def _are_few(x):
-    """One image alone is a vector, for which BLAS copies nothing either."""
+    """From 2 to FEW images? One alone is a vector, for which BLAS copies nothing anyway."""
     return 1 < len(x) <= FEW
 
 

@@ -118,8 +118,9 @@ def run(function, pieces):
         waiting.clear()  # after an error, the helpers stop when they have done their present piece
         futures = [future for future in futures if not future.cancel()]  # who is still waking up finds nothing to do
         errors = [future.exception() for future in futures]  # nobody writes any more when the caller goes on
-    for error in filter(None, errors):
-        raise error
+    for error in errors:
+        if error is not None:
+            raise error
     return results
 
 
